@@ -1,0 +1,1 @@
+"""One road for every build: plan, translate, open the session, run, merge."""

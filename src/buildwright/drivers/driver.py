@@ -1,0 +1,75 @@
+"""The seam between a builder's node and the daemon behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from buildwright.model.platform import Platform
+from buildwright.model.status import StatusSink
+from buildwright.wire.stream import ByteStream
+
+
+class NodeStatus(StrEnum):
+    """buildx's words (driver/driver.go)."""
+
+    INACTIVE = "inactive"
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One daemon of a node that has several (a pod); `platforms` empty when the driver does not know them."""
+
+    name: str
+    platforms: tuple[Platform, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeInfo:
+    status: NodeStatus
+    instances: tuple[Instance, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What holds for a driver's daemons without asking them. `authority` is the gRPC `:authority`."""
+
+    authority: str = "localhost"
+    default_load: bool = False
+    dynamic: bool = False
+    """A node is several daemons, one per instance, each with its own cache."""
+    docker_exporter: bool = True
+    oci_exporter: bool = True
+    cache_export: bool = True
+    multi_platform: bool = True
+    direct_push: bool = True
+
+
+class Driver(Protocol):
+    """One node's daemons. Making a driver reads no network and raises DriverOptionError for a wrong option.
+
+    Every method may raise ConnectError or ClusterError; a cancelled one leaves nothing half-made that a second
+    call would not complete or remove.
+    """
+
+    @property
+    def traits(self) -> Traits: ...
+
+    async def info(self) -> NodeInfo:
+        """What state the node is in. A daemon that cannot be asked is INACTIVE, a refused question an error."""
+        ...
+
+    async def start(self, sink: StatusSink, /) -> None:
+        """Make the daemons exist and wait until they are ready; progress goes to `sink`. No-op when running."""
+        ...
+
+    async def open(self, affinity: str = "", /) -> ByteStream:
+        """Connect to one daemon; equal `affinity` keys go to the same one as long as the daemons are the same."""
+        ...
+
+    async def stop(self) -> None: ...
+
+    async def remove(self, *, keep_state: bool = False, keep_daemon: bool = False) -> None: ...

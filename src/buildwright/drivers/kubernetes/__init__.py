@@ -1,0 +1,1 @@
+"""The kubernetes driver: options and manifests are pure, the driver is glue."""

@@ -1,0 +1,1 @@
+"""The shared nouns: frozen values that every other package speaks in. Imports nothing but `errors`."""

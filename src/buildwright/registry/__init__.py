@@ -1,0 +1,1 @@
+"""Registries: credentials from docker's configuration and tokens from their servers."""

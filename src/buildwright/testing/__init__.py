@@ -1,0 +1,1 @@
+"""Doubles that ship with the library: memory streams, and one conformance suite per seam."""

@@ -1,0 +1,1 @@
+"""BuildKit's messages: `.proto` files of our own, and the stubs generated from them (`make generate`)."""
