@@ -1,0 +1,76 @@
+"""SIGINT and SIGTERM while a command runs: one cancels it, two hurry its clean-up, three end us."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from buildwright.cli.command import Context, Run
+from buildwright.cli.flags import Values
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(Exception):  # noqa: N818 - not a failure
+    """The user ended the command; the argument names the signal."""
+
+
+class _Threads(ThreadPoolExecutor):
+    """Blocking calls. It does not wait for those that still run at the end: a read of stdin may never return."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        super().shutdown(wait=False, cancel_futures=True)
+
+
+async def supervised(run: Run, values: Values, context: Context) -> int:
+    """Run a command; raises Interrupted when a signal ended it, whatever it made of being cancelled."""
+    asyncio.get_running_loop().set_default_executor(_Threads(thread_name_prefix="buildwright"))
+    received: list[signal.Signals] = []
+    with _caught(received):
+        try:
+            return await run(values, context)
+        except BaseException:
+            if received:
+                raise Interrupted(received[0].name) from None
+            raise
+
+
+@contextmanager
+def _caught(received: list[signal.Signals]) -> Iterator[None]:
+    """Cancel the current task on a signal while the block runs."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+
+    def on_signal(number: signal.Signals) -> None:
+        received.append(number)
+        if len(received) > 2:
+            os._exit(1)
+        task.cancel()
+
+    def on_plain_signal(number: int, _frame: object) -> None:
+        loop.call_soon_threadsafe(on_signal, signal.Signals(number))
+
+    before = {}
+    try:
+        for number in SIGNALS:
+            before[number] = signal.getsignal(number)
+            try:
+                loop.add_signal_handler(number, on_signal, number)
+            except NotImplementedError:
+                signal.signal(number, on_plain_signal)
+    except (ValueError, RuntimeError):
+        pass  # signals belong to the main thread; in another one the caller cancels
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            try:
+                if not loop.remove_signal_handler(number):
+                    signal.signal(number, handler)
+            except (NotImplementedError, ValueError):
+                signal.signal(number, handler)
