@@ -1,0 +1,186 @@
+"""Where a build's files come from: decides by the context argument and `-f`, as buildx's loadInputs does.
+
+The result says what the frontend is told and what the session serves; `.dockerignore` is the frontend's business.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tarfile
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from buildwright.build.remote import has_git_query, is_http, is_remote
+from buildwright.build.stdin import InputReader
+from buildwright.errors import ContextError, UsageError
+from buildwright.model.request import BuildRequest
+
+_ARCHIVE_MAGIC = (b"BZh", b"\x1f\x8b\x08", b"\xfd7zXZ\x00")
+_PEEK = 1024
+_MAX_REMOTE_DOCKERFILE = 2 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """`local_dirs` maps the names that the daemon asks for to folders; `uploads` maps URL paths of the host
+    `buildkit-session` to what is sent for them; `shared_key` names the context for the daemon's reuse of it."""
+
+    frontend_attrs: Mapping[str, str]
+    local_dirs: Mapping[str, str]
+    uploads: Mapping[str, InputReader] = field(default_factory=dict)
+    shared_key: str = ""
+
+
+@asynccontextmanager
+async def load_inputs(request: BuildRequest, stdin: InputReader) -> AsyncIterator[Inputs]:
+    """Look at the context and the Dockerfile; temporary folders live as long as the `async with`.
+
+    Raises UsageError for combinations that make no sense and ContextError for what is missing or unreadable.
+    """
+    if not request.context:
+        raise UsageError('please specify build context (e.g. "." for the current directory)')
+    if request.context == "-" and request.dockerfile == "-":
+        raise UsageError("invalid argument: can't use stdin for both build context and dockerfile")
+    with ExitStack() as folders:
+        loader = _Loader(request, stdin, folders)
+        yield await loader.load()
+
+
+class _Loader:
+    def __init__(self, request: BuildRequest, stdin: InputReader, folders: ExitStack) -> None:
+        self._context = request.context
+        self._dockerfile = request.dockerfile or ""
+        self._stdin = stdin
+        self._folders = folders
+        self._attrs: dict[str, str] = {}
+        self._dirs: dict[str, str] = {}
+        self._uploads: dict[str, InputReader] = {}
+        self._shared_key = ""
+
+    async def load(self) -> Inputs:
+        if self._context == "-":
+            folder, name = await self._from_stdin()
+        elif os.path.isdir(self._context):
+            folder, name = await self._from_folder()
+        elif is_remote(self._context):
+            folder, name = await self._from_remote()
+        else:
+            raise ContextError(
+                f'unable to prepare context: path "{self._context}" not found: give an existing folder, '
+                "a git or http address, or - for stdin"
+            )
+        if is_http(self._dockerfile):
+            folder, name = self._temporary_dockerfile(await _download_dockerfile(self._dockerfile))
+        if folder:
+            name = _existing_dockerfile(folder, name)
+            self._dirs["dockerfile"] = folder
+        self._attrs["filename"] = name.replace(os.sep, "/")
+        return Inputs(
+            frontend_attrs=self._attrs, local_dirs=self._dirs, uploads=self._uploads, shared_key=self._shared_key
+        )
+
+    async def _from_stdin(self) -> tuple[str, str]:
+        head = await self._stdin.peek(_PEEK)
+        if not head:
+            raise ContextError("stdin is empty: pipe in a tar archive or a Dockerfile")
+        if is_archive(head):
+            path = secrets.token_hex(12)
+            self._uploads[f"/{path}"] = self._stdin
+            self._attrs["context"] = f"http://buildkit-session/{path}"
+            return "", self._dockerfile or "Dockerfile"
+        if self._dockerfile:
+            raise UsageError("ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles")
+        self._dirs["context"] = self._folders.enter_context(tempfile.TemporaryDirectory(prefix="buildwright-"))
+        return self._temporary_dockerfile(await self._stdin.read_all())
+
+    async def _from_folder(self) -> tuple[str, str]:
+        self._dirs["context"] = _readable_folder(self._context)
+        self._shared_key = os.path.basename(os.path.abspath(self._context))
+        if self._dockerfile == "-":
+            return self._temporary_dockerfile(await self._stdin.read_all())
+        if not self._dockerfile or is_http(self._dockerfile):
+            return self._context, "Dockerfile"
+        return os.path.dirname(self._dockerfile) or ".", os.path.basename(self._dockerfile)
+
+    async def _from_remote(self) -> tuple[str, str]:
+        self._attrs["context"] = self._context
+        if has_git_query(self._context):
+            self._attrs["frontend.caps"] = "moby.buildkit.frontend.gitquerystring"
+        if self._dockerfile == "-":
+            return self._temporary_dockerfile(await self._stdin.read_all())
+        if os.path.isabs(self._dockerfile):
+            self._attrs["dockerfilekey"] = "dockerfile"
+            return os.path.dirname(self._dockerfile), os.path.basename(self._dockerfile)
+        return "", self._dockerfile or "Dockerfile"
+
+    def _temporary_dockerfile(self, text: bytes) -> tuple[str, str]:
+        folder = self._folders.enter_context(tempfile.TemporaryDirectory(prefix="buildwright-"))
+        with open(os.path.join(folder, "Dockerfile"), "wb") as file:
+            file.write(text)
+        self._attrs["dockerfilekey"] = "dockerfile"
+        return folder, "Dockerfile"
+
+
+def is_archive(head: bytes) -> bool:
+    """Whether `head`, the first bytes of a file, starts a tar archive, plain or compressed."""
+    if head.startswith(_ARCHIVE_MAGIC):
+        return True
+    try:
+        tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def _readable_folder(path: str) -> str:
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise ContextError(f'unable to prepare context: folder "{path}" cannot be read: check its permissions')
+    return path
+
+
+def _existing_dockerfile(folder: str, name: str) -> str:
+    """The file's name in `folder`; `dockerfile` stands in for a missing `Dockerfile`, as in docker."""
+    path = os.path.join(folder, name)
+    try:
+        names = os.listdir(folder)
+    except OSError as error:
+        raise ContextError(
+            f"failed to read dockerfile: open {path}: {_reason(error)}: check the path given by -f"
+        ) from error
+    if name == "Dockerfile" and name not in names and "dockerfile" in names:
+        name = "dockerfile"
+        path = os.path.join(folder, name)
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        advice = "give its path by -f" if isinstance(error, FileNotFoundError) else "check the path given by -f"
+        raise ContextError(f"failed to read dockerfile: open {path}: {_reason(error)}: {advice}") from error
+    return name
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+async def _download_dockerfile(address: str) -> bytes:
+    import httpx2
+
+    try:
+        async with (
+            httpx2.AsyncClient(follow_redirects=True, timeout=60) as http,
+            http.stream("GET", address) as answer,
+        ):
+            if answer.status_code != 200:
+                raise ContextError(f"failed to read dockerfile: {address} answered {answer.status_code}")
+            body = b""
+            async for part in answer.aiter_bytes():
+                body += part
+                if len(body) > _MAX_REMOTE_DOCKERFILE:
+                    raise ContextError(f"failed to read dockerfile: {address} is larger than 2 MB")
+            return body
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise ContextError(f"failed to read dockerfile: {address} cannot be fetched: {error}") from error
