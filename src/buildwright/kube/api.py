@@ -1,0 +1,201 @@
+"""The few calls to the Kubernetes API that a driver makes, on lightkube. Objects are plain JSON mappings.
+
+Every failure is a ClusterError (the server refused), a ConnectError (it cannot be reached) or a ConfigurationError
+(certificate, credentials).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from buildwright.errors import ClusterError, ConnectError
+from buildwright.kube.failure import translated
+
+if TYPE_CHECKING:
+    from lightkube import AsyncClient
+
+    from buildwright.kube.config import ClusterConfig
+
+Object: TypeAlias = dict[str, Any]
+
+FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 403, 404, 409, 410
+
+_POLL = 1.0
+"""Seconds between two lists where watching is not allowed, and before a lost watch is taken up again."""
+_PATIENCE = 10
+"""How many times in a row a watch may be lost before its loss is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A namespaced resource of the API."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+
+
+DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
+CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
+POD = Kind("", "v1", "Pod", "pods")
+
+
+class Cluster:
+    """One namespace of a cluster, as `async with Cluster(config) as cluster`. Concurrent calls are fine."""
+
+    def __init__(self, config: ClusterConfig, *, namespace: str = "") -> None:
+        self.config = config
+        self.namespace = namespace or config.namespace
+        self._client: AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        self._connected()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    def _connected(self) -> AsyncClient:
+        if self._client is None:
+            import httpx2
+            from lightkube import AsyncClient
+
+            from buildwright.kube.credentials import tls
+
+            tls(self.config)
+            with translated(self.config):
+                self._client = AsyncClient(
+                    self.config.credentials,
+                    namespace=self.namespace,
+                    timeout=httpx2.Timeout(20, connect=10),
+                    proxy=self.config.proxy or None,
+                    field_manager="buildwright",
+                )
+        return self._client
+
+    async def get(self, kind: Kind, name: str) -> Object | None:
+        """One object; None when there is none of that name."""
+        try:
+            with translated(self.config):
+                return _plain(await self._connected().get(_resource(kind), name))
+        except ClusterError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+
+    async def create(self, manifest: Mapping[str, Any], kind: Kind) -> Object | None:
+        """Make one object; None when one of that name exists already."""
+        try:
+            with translated(self.config):
+                return _plain(await self._connected().create(_resource(kind)(manifest)))
+        except ClusterError as error:
+            if error.status == CONFLICT and error.reason == "AlreadyExists":
+                return None
+            raise
+
+    async def replace(self, manifest: Mapping[str, Any], kind: Kind) -> None:
+        """Put `manifest` in the place of the object that has its name."""
+        with translated(self.config):
+            await self._connected().replace(_resource(kind)(manifest))
+
+    async def patch(self, kind: Kind, name: str, patch: Mapping[str, Any]) -> None:
+        """Apply a JSON merge patch."""
+        from lightkube.types import PatchType
+
+        with translated(self.config):
+            await self._connected().patch(_resource(kind), name, dict(patch), patch_type=PatchType.MERGE)
+
+    async def delete(self, kind: Kind, name: str) -> bool:
+        """Delete one object and, in the background, what it owns; False when there was none."""
+        try:
+            with translated(self.config):
+                await self._connected().delete(_resource(kind), name)
+                return True
+        except ClusterError as error:
+            if error.status == NOT_FOUND:
+                return False
+            raise
+
+    async def list(
+        self, kind: Kind, *, labels: Mapping[str, str] | None = None, name: str = ""
+    ) -> tuple[list[Object], str]:
+        """The objects that have all of `labels` (and `name`), and the version of the list."""
+        with translated(self.config):
+            found = self._connected().list(_resource(kind), **_selection(labels, name))
+            objects = [_plain(item) async for item in found]
+            return objects, found.resourceVersion
+
+    async def follow(
+        self, kind: Kind, *, labels: Mapping[str, str] | None = None, name: str = ""
+    ) -> AsyncIterator[tuple[Object, ...]]:
+        """The selected objects now, and again after every change, for ever.
+
+        Taken up again where it was when the server ends the watch, anew when that is too long ago (410). Where
+        `watch` is not allowed it lists every second instead. A server that stays away raises ConnectError.
+        """
+        watching, lost = True, 0
+        while True:
+            try:
+                objects, version = await self.list(kind, labels=labels, name=name)
+                current = {_name(item): item for item in objects}
+                yield tuple(current.values())
+                if watching:
+                    async for _ in self._changes(kind, labels, name, version, current):
+                        lost = 0
+                        yield tuple(current.values())
+            except ConnectError:
+                lost += 1
+                if lost > _PATIENCE:
+                    raise
+            except ClusterError as error:
+                if error.status == FORBIDDEN and watching and "watch" in str(error):
+                    watching = False
+                elif error.status != GONE and error.status < 500:
+                    raise
+            await asyncio.sleep(_POLL)
+
+    async def _changes(
+        self, kind: Kind, labels: Mapping[str, str] | None, name: str, version: str, current: dict[str, Object]
+    ) -> AsyncIterator[None]:
+        with translated(self.config):
+            events = self._connected().watch(
+                _resource(kind), resource_version=version, server_timeout=300, **_selection(labels, name)
+            )
+            async for event, item in events:
+                if event == "DELETED":
+                    current.pop(_name(item), None)
+                else:
+                    current[_name(item)] = _plain(item)
+                yield
+
+
+def _selection(labels: Mapping[str, str] | None, name: str) -> dict[str, Any]:
+    return {"labels": dict(labels) if labels else None, "fields": {"metadata.name": name} if name else None}
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    return str(item["metadata"]["name"])
+
+
+def _plain(item: Any) -> Object:
+    return dict(item)
+
+
+@cache
+def _resource(kind: Kind) -> Any:
+    from lightkube.generic_resource import create_namespaced_resource
+
+    return create_namespaced_resource(kind.group, kind.version, kind.kind, kind.plural)

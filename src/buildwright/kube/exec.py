@@ -1,0 +1,231 @@
+"""A command in a pod as a ByteStream: stdin and stdout of `pods/exec` over WebSocket.
+
+The connection counts as dead when nothing at all has moved on it for SILENCE seconds although it was asked to answer
+(a WebSocket ping). Progress in either direction counts, so a slow link with full buffers is not taken for dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from buildwright.errors import BuildwrightError, ConnectionLostError, ProtocolError
+from buildwright.kube.failure import refusal, status_of, translated, unreachable
+from buildwright.kube.frames import STDIN, V4, V5, ExecEnd, ExecOutput, closing, split
+from buildwright.wire.stream import Buffer
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+    from buildwright.kube.api import Cluster
+
+PING_INTERVAL = 15.0
+SILENCE = 30.0
+_CONNECT_TIMEOUT = 20.0
+_CLOSE_TIMEOUT = 0.5
+
+_log = logging.getLogger(__name__)
+_log.setLevel(logging.WARNING)  # at DEBUG websockets logs header fields, the bearer token among them
+
+
+async def connect(cluster: Cluster, pod: str, container: str, command: Sequence[str]) -> ExecStream:
+    """Run `command` in a container of `pod` and return its stdin and stdout.
+
+    Raises ClusterError when the server refuses, ConnectError when it cannot be reached and ConfigurationError for
+    certificates and credentials. That the command could not be started shows at the first read.
+    """
+    connection = await _handshake(cluster, pod, container, command, refused=False)
+    return ExecStream(connection, pod)
+
+
+async def _handshake(
+    cluster: Cluster, pod: str, container: str, command: Sequence[str], *, refused: bool
+) -> ClientConnection:
+    from websockets.asyncio.client import connect as connect_websocket
+    from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+    from websockets.typing import Subprotocol
+
+    from buildwright.kube.credentials import authorization, tls
+
+    config = cluster.config
+    with translated(config):
+        headers = await authorization(config, refused=refused)
+    context = tls(config)
+    try:
+        return await connect_websocket(
+            exec_url(config.server, cluster.namespace, pod, container, command),
+            ssl=context,
+            subprotocols=[Subprotocol(V5), Subprotocol(V4)],
+            additional_headers=headers,
+            user_agent_header="buildwright",
+            compression=None,
+            max_size=None,
+            ping_interval=None,
+            open_timeout=_CONNECT_TIMEOUT,
+            close_timeout=_CLOSE_TIMEOUT,
+            write_limit=(1 << 20, 256 << 10),
+            proxy=config.proxy or True,
+            logger=_log,
+        )
+    except InvalidStatus as error:
+        status = error.response.status_code
+        if status == 401 and not refused:
+            return await _handshake(cluster, pod, container, command, refused=True)
+        said = status_of(error.response.body or b"")
+        raise refusal(config, status, str(said.get("reason") or ""), str(said.get("message") or "")) from error
+    except (InvalidHandshake, InvalidURI) as error:
+        raise ProtocolError(f"{config.server} does not offer exec over WebSocket: {error}") from error
+    except (OSError, EOFError) as error:
+        raise unreachable(config, error) from error
+
+
+def exec_url(server: str, namespace: str, pod: str, container: str, command: Sequence[str]) -> str:
+    """The address of an exec stream with stdin, stdout and stderr (core/v1 PodExecOptions)."""
+    query = [("command", word) for word in command]
+    query += [("container", container), ("stderr", "true"), ("stdin", "true"), ("stdout", "true")]
+    base = "ws" + server.removeprefix("http")
+    return f"{base}/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/exec?{urlencode(query)}"
+
+
+class ExecStream:
+    """ByteStream on one exec connection. `end` is set once the command's end is known.
+
+    The command's clean end is the stream's end only after `close_write`; before, it is a ConnectionLostError, as is
+    every other end.
+    """
+
+    def __init__(self, connection: ClientConnection, pod: str, *, ping_interval: float = PING_INTERVAL) -> None:
+        self._connection = connection
+        self._pod = pod
+        self._protocol = str(connection.subprotocol or V4)
+        self._output = ExecOutput()
+        self._pending = b""
+        self._half_closed = False
+        self._failure: BuildwrightError | None = None
+        self._moved = 0
+        self._keepalive = asyncio.create_task(self._watch_silence(ping_interval), name=f"keepalive of {pod}")
+
+    @property
+    def end(self) -> ExecEnd | None:
+        return self._output.end
+
+    def last_words(self) -> str:
+        """The last line of the command's stderr."""
+        return self._output.last_words()
+
+    async def read(self, limit: int = 1 << 20, /) -> bytes:
+        from websockets.exceptions import ConnectionClosed
+
+        while not self._pending:
+            if self._failure is not None:
+                raise self._failure
+            if self._output.end is not None or self._output.stdout_closed:
+                return self._ended()
+            try:
+                message = await self._connection.recv(decode=False)
+            except ConnectionClosed as error:
+                if self._failure is None and self._output.end is None:
+                    self._failure = ConnectionLostError(f"the connection to pod {self._pod} was lost ({_why(error)})")
+                continue
+            self._moved += 1
+            self._pending = self._output.feed(message)
+        if len(self._pending) <= limit:
+            data, self._pending = self._pending, b""
+        else:
+            data, self._pending = self._pending[:limit], self._pending[limit:]
+        return data
+
+    def _ended(self) -> bytes:
+        end = self._output.end
+        if self._half_closed and (end is None or end.success):
+            return b""
+        raise ConnectionLostError(self.describe_end())
+
+    def describe_end(self) -> str:
+        """Why the command is over, as far as the stream itself tells."""
+        end, words = self._output.end, self._output.last_words()
+        if end is None or end.success:
+            why = "the command in it ended"
+        elif end.exit_code is not None:
+            why = f"the command in it ended with exit code {end.exit_code}"
+        else:
+            said = " ".join(end.message.split()).replace("Internal error occurred: ", "")
+            why = said or end.reason or "the command in it could not be run"
+        return f"the stream to pod {self._pod} ended: {why}" + (f" ({words})" if words else "")
+
+    async def write(self, data: Buffer, /) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        if self._failure is not None:
+            raise self._failure
+        try:
+            for message in split(STDIN, data):
+                await self._connection.send(message)
+                self._moved += 1
+        except ConnectionClosed as error:
+            if self._failure is not None:
+                raise self._failure from error
+            if self._output.end is not None:
+                raise ConnectionLostError(self.describe_end()) from error
+            raise ConnectionLostError(f"the connection to pod {self._pod} was lost ({_why(error)})") from error
+
+    async def close_write(self) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        if self._half_closed:
+            return
+        self._half_closed = True
+        message = closing(STDIN, self._protocol)
+        if message is not None:
+            try:
+                await self._connection.send(message)
+            except ConnectionClosed:
+                pass
+
+    def fail(self, error: BuildwrightError) -> None:
+        """End the stream now: a pending read or write, and every later one, raises `error`."""
+        if self._failure is None:
+            self._failure = error
+            self._connection.transport.abort()
+
+    async def aclose(self) -> None:
+        self._keepalive.cancel()
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await self._connection.close()
+        except (TimeoutError, OSError):
+            pass
+        finally:
+            self._connection.transport.abort()
+
+    async def _watch_silence(self, interval: float) -> None:
+        """Ping when a whole interval was silent; without any progress in the time after it, the stream is dead."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            while True:
+                before = self._progress()
+                await asyncio.sleep(interval)
+                if self._progress() != before:
+                    continue
+                before = self._progress()
+                answered = asyncio.ensure_future(await self._connection.ping())
+                done, _ = await asyncio.wait([answered], timeout=SILENCE * interval / PING_INTERVAL)
+                if not done and self._progress() == before:
+                    self.fail(ConnectionLostError(f"the connection to pod {self._pod} has gone silent"))
+                    return
+        except ConnectionClosed:
+            return
+
+    def _progress(self) -> tuple[int, int]:
+        return self._moved, self._connection.transport.get_write_buffer_size()
+
+
+def _why(error: BaseException) -> str:
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return " ".join(str(error).split())

@@ -1,0 +1,110 @@
+"""The one place where failures of lightkube, httpx and sockets become errors of ours."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from buildwright.errors import BuildwrightError, ClusterError, ConfigurationError, ConnectError
+
+if TYPE_CHECKING:
+    from buildwright.kube.config import ClusterConfig
+
+
+@contextmanager
+def translated(config: ClusterConfig) -> Iterator[None]:
+    """Raise ClusterError, ConnectError or ConfigurationError for what goes wrong inside."""
+    import httpx2
+    from lightkube.core.exceptions import ApiError, ConfigError
+
+    try:
+        yield
+    except ApiError as error:
+        status = error.status
+        raise refusal(config, int(status.code or 0), status.reason or "", status.message or "") from error
+    except httpx2.HTTPStatusError as error:
+        raise refusal(config, error.response.status_code, "", "") from error
+    except (ConfigError, FileNotFoundError, KeyError) as error:
+        raise _credentials(config, error) from error
+    except (httpx2.HTTPError, OSError) as error:
+        raise unreachable(config, error) from error
+
+
+def refusal(config: ClusterConfig, status: int, reason: str, message: str) -> ClusterError:
+    """What the API server answered, as one sentence."""
+    said = " ".join(message.split()).rstrip(".")
+    if status == 401:
+        text = f"{config.server} does not accept {_user(config)}: log in to the cluster again"
+    elif status == 403 and " cannot " in said and " resource " in said:
+        text = f"the cluster refused: {said}; ask its administrator for a Role that allows this"
+    elif status == 404 and said.startswith("namespaces "):
+        text = f"the cluster refused: {said}; create it with kubectl create namespace"
+    elif said:
+        text = f"the cluster refused: {said}"
+    else:
+        text = f"{config.server} answered with HTTP status {status} and no Kubernetes status"
+    return ClusterError(text, status=status, reason=reason)
+
+
+def unreachable(config: ClusterConfig, error: BaseException) -> BuildwrightError:
+    """Why there is no connection to the API server. A certificate problem is one of configuration."""
+    for cause in _chain(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ConfigurationError(
+                f"the certificate of {config.server} cannot be trusted ({cause.verify_message}): check the server "
+                f"and the certificate-authority of {_context(config)}"
+            )
+    causes = [text for cause in _chain(error) if (text := _words(cause))]
+    why = causes[-1] if causes else type(error).__name__
+    return ConnectError(
+        f"the Kubernetes API server {config.server} cannot be reached ({why}): check that the cluster is up and "
+        f"that {_context(config)} is the right one"
+    )
+
+
+def _credentials(config: ClusterConfig, error: Exception) -> ConfigurationError:
+    if isinstance(error, KeyError):
+        why = f"its answer has no {error}"
+    elif isinstance(error, FileNotFoundError):
+        why = f"{error.filename or error} was not found"
+    else:
+        why = " ".join(str(error).split())
+    return ConfigurationError(f"credentials for {_context(config)} could not be got: {why}")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+        return "it does not answer"
+    return " ".join(str(error).split())
+
+
+def _context(config: ClusterConfig) -> str:
+    return f'context "{config.context}" of {config.origin}' if config.context else config.origin
+
+
+def _user(config: ClusterConfig) -> str:
+    return f"the user of {_context(config)}" if config.context else config.origin
+
+
+def status_of(body: bytes | bytearray) -> dict[str, Any]:
+    """The `Status` object in the body of a refused request, {} when it holds none."""
+    import json
+
+    try:
+        status = json.loads(body)
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) and status.get("kind") == "Status" else {}
