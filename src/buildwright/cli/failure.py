@@ -28,7 +28,7 @@ def explain(error: BaseException, *, debug: bool = False) -> Failure:
     if isinstance(cause, SolveError):
         from buildwright.progress.summary import format_error
 
-        excerpt = format_error(cause)
+        excerpt = format_error(cause, debug)
     trace = "".join(traceback.format_exception(error)) if debug else ""
     return Failure(f"{trace}{excerpt}ERROR: {_sentence(cause)}\n", _exit_code(cause))
 

@@ -1,0 +1,178 @@
+"""Making and changing builders: from what the user asked for to a record in the store, and back when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from buildwright.builders import change, daemon_config, daemon_flags, endpoint, names
+from buildwright.builders.change import NodeChange
+from buildwright.builders.docker_contexts import DEFAULT, DockerContexts
+from buildwright.builders.open import check_driver, driver_for
+from buildwright.builders.record import GroupRecord
+from buildwright.builders.store import Transaction
+from buildwright.errors import BuilderNotFoundError, UsageError
+from buildwright.model import csvvalue
+from buildwright.model.node import Builder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateOptions:
+    """What `create` was asked for. "" and empty mean that it was not said; `daemon_flags` None likewise."""
+
+    name: str = ""
+    driver: str = ""
+    node: str = ""
+    endpoint: str = ""
+    platforms: Sequence[str] = ()
+    driver_opts: Sequence[str] = ()
+    daemon_flags: str | None = None
+    daemon_config: str = ""
+    append: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """A builder that was saved, and what the store had before it."""
+
+    record: GroupRecord
+    before: GroupRecord | None
+    needs_restart: bool
+
+    @property
+    def builder(self) -> Builder:
+        return self.record.builder()
+
+
+def create(
+    transaction: Transaction,
+    contexts: DockerContexts,
+    environ: Mapping[str, str],
+    options: CreateOptions,
+    default_config: str = "",
+) -> Created:
+    """Make a builder, or change a node of one, and save it. Nothing is saved when anything is wrong.
+
+    `default_config` is the daemon configuration of nodes that name none. Raises UsageError, DriverOptionError,
+    ConfigurationError or StoreError.
+    """
+    name = _name(transaction, contexts, options)
+    before = transaction.get(name)
+    if before is None and options.append:
+        raise BuilderNotFoundError(f'failed to find instance "{name}" to append to', name=name)
+    driver = options.driver or (before.driver if before else _default_driver(environ, options.endpoint))
+    _check_fit(name, before, driver, options)
+    group = before or GroupRecord(name=name, driver=driver)
+    existing = bool(options.node) and change.find(group, options.node) is not None
+    asked = _change(options, driver, environ, default_config, existing=existing)
+    address = _address(name, driver, environ, options, existing=existing)
+    after = change.update(group, asked, address)
+    for node in after.builder().nodes:
+        driver_for(after.builder(), node)
+    transaction.save(after)
+    return Created(record=after, before=before, needs_restart=existing and asked.needs_restart)
+
+
+def undo(transaction: Transaction, created: Created) -> None:
+    """Put back what `create` found, unless somebody changed the builder since."""
+    if transaction.get(created.record.name) != created.record:
+        return
+    if created.before is None:
+        transaction.remove(created.record.name)
+    else:
+        transaction.save(created.before)
+
+
+def leave(transaction: Transaction, name: str, node: str) -> None:
+    """Take a node out of a builder. Its daemon keeps running; raises UsageError or BuilderNotFoundError."""
+    if not name or not node:
+        raise UsageError("--leave needs the builder's --name and the --node that leaves it")
+    group = transaction.get(name)
+    if group is None:
+        raise BuilderNotFoundError(f'failed to find instance "{name}" to leave', name=name)
+    after = change.leave(group, node)
+    transaction.remove_refs(group.name, node.lower())
+    transaction.save(after)
+
+
+def driver_options(texts: Sequence[str]) -> dict[str, str] | None:
+    """Read `--driver-opt` values, a later one over an earlier one; None when there are none."""
+    found: dict[str, str] = {}
+    for text in texts:
+        try:
+            found.update(csvvalue.pair(field) for field in csvvalue.fields(text))
+        except ValueError as error:
+            raise UsageError(f'flag --driver-opt "{text}": {error}') from None
+    return found if texts else None
+
+
+def _name(transaction: Transaction, contexts: DockerContexts, options: CreateOptions) -> str:
+    if not options.name:
+        if options.append:
+            raise UsageError("--append needs the --name of the builder to append to")
+        return names.generate(transaction.exists)
+    names.check(options.name)
+    if options.name == DEFAULT:
+        raise UsageError('"default" is a reserved name: it stands for docker\'s own builder')
+    if not options.append and options.name in contexts.hosts:
+        raise UsageError(f'instance name "{options.name}" already exists as a docker context: choose another --name')
+    return options.name
+
+
+def _default_driver(environ: Mapping[str, str], address: str) -> str:
+    if endpoint.scheme(address) in endpoint.REMOTE_SCHEMES or (not address and environ.get("BUILDKIT_HOST")):
+        return "remote"
+    return "docker-container"
+
+
+def _check_fit(name: str, before: GroupRecord | None, driver: str, options: CreateOptions) -> None:
+    if before is not None and not options.node and not options.append:
+        raise UsageError(
+            f'builder "{name}" exists: add --append for another node, or name the --node to change, '
+            f"one of {', '.join(node.name for node in before.nodes)}"
+        )
+    if before is not None and before.driver != driver:
+        raise UsageError(f'builder "{name}" has the driver "{before.driver}", not "{driver}"')
+    check_driver(driver, explicit=bool(options.driver))
+    if driver == "kubernetes" and options.endpoint:
+        raise UsageError(
+            f'the kubernetes driver takes no endpoint, but "{options.endpoint}" was given: '
+            "the cluster is that of the kubeconfig"
+        )
+    if driver == "remote" and options.daemon_config:
+        raise UsageError("the remote driver takes no --buildkitd-config: configure the daemon where it runs")
+    if driver == "remote" and options.daemon_flags:
+        raise UsageError("the remote driver takes no --buildkitd-flags: give them to the daemon where it runs")
+
+
+def _change(
+    options: CreateOptions, driver: str, environ: Mapping[str, str], default_config: str, *, existing: bool
+) -> NodeChange:
+    path = options.daemon_config or ("" if existing or driver == "remote" else default_config)
+    config = daemon_config.load(path) if path else None
+    given = options.daemon_flags is not None or not existing
+    flags = daemon_flags.resolve(
+        daemon_flags.parse(options.daemon_flags or ""), driver, config.entitlements if config else ()
+    )
+    return NodeChange(
+        node=options.node,
+        append=options.append,
+        endpoint=_remote_address(options, environ) if driver == "remote" and existing else None,
+        platforms=change.parse_platforms(options.platforms),
+        driver_opts=driver_options(options.driver_opts),
+        flags=flags if given else None,
+        files=config.files if config else None,
+    )
+
+
+def _remote_address(options: CreateOptions, environ: Mapping[str, str]) -> str | None:
+    address = options.endpoint or environ.get("BUILDKIT_HOST", "")
+    return endpoint.remote(address) if address else None
+
+
+def _address(name: str, driver: str, environ: Mapping[str, str], options: CreateOptions, *, existing: bool) -> str:
+    if existing:
+        return ""
+    if driver == "kubernetes":
+        return endpoint.kubernetes(name, options.node, environ.get("KUBECONFIG", ""))
+    return endpoint.remote(options.endpoint or environ.get("BUILDKIT_HOST", ""))
