@@ -1,0 +1,50 @@
+"""Which pod takes a build. Pure.
+
+`sticky` is buildx's ring (serialx/hashring with weight 1): one point for each pod at MD5(name + "-0"), both halves
+read as little-endian signed integers; a key belongs to the first point after its own hash.
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import random
+import struct
+from collections.abc import Sequence
+
+from buildwright.drivers.kubernetes.options import LoadBalance
+from buildwright.kube.objects import Pod
+
+CONTAINER = "buildkitd"
+
+
+def point(text: str) -> tuple[int, int]:
+    """Where a text lies on the ring."""
+    digest = hashlib.md5(text.encode(), usedforsecurity=False).digest()
+    high, low = struct.unpack("<qq", digest)
+    return high, low
+
+
+def sticky(names: Sequence[str], key: str) -> str:
+    """The name that `key` belongs to; the order of `names`, which are not empty, does not matter."""
+    ring = sorted((point(f"{name}-0"), name) for name in names)
+    position = bisect.bisect_right([where for where, _ in ring], point(key))
+    return ring[position % len(ring)][1]
+
+
+def choose(pods: Sequence[Pod], key: str, how: LoadBalance) -> Pod | None:
+    """One of the pods that are ready and stay; None when there is none."""
+    ready = sorted((pod for pod in pods if pod.ready), key=lambda pod: pod.name)
+    if not ready:
+        return None
+    if how is LoadBalance.RANDOM:
+        return random.choice(ready)
+    chosen = sticky([pod.name for pod in ready], key)
+    return next(pod for pod in ready if pod.name == chosen)
+
+
+def container_of(pod: Pod) -> str:
+    """The daemon's container: the one called buildkitd, since injected sidecars may come first."""
+    if CONTAINER in pod.specified or not pod.specified:
+        return CONTAINER
+    return pod.specified[0]

@@ -1,0 +1,91 @@
+"""Driver option values as Go reads them (strconv, time), and the errors for those that it would not read."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+from buildwright.errors import DriverOptionError
+
+_TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
+_FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+
+
+def malformed(option: str, value: str, right: str) -> DriverOptionError:
+    """The error for a value that an option cannot have; `right` says what it can."""
+    return DriverOptionError(f'driver option {option}="{value}" is malformed: {right}', option=option)
+
+
+def unknown(option: str, driver: str, known: Iterable[str]) -> DriverOptionError:
+    """The error for an option that a driver does not have, with the nearest that it has."""
+    names = sorted(known)
+    near = difflib.get_close_matches(option, names, n=1, cutoff=0.6)
+    hint = f'did you mean "{near[0]}"?' if near else f"it has {', '.join(names)}"
+    return DriverOptionError(f'unknown driver option "{option}" for driver {driver}: {hint}', option=option)
+
+
+def boolean(option: str, value: str) -> bool:
+    if value in _TRUE:
+        return True
+    if value in _FALSE:
+        return False
+    raise malformed(option, value, "write true or false")
+
+
+def integer(option: str, value: str, *, least: int = 0) -> int:
+    """A decimal that fits in 32 bits."""
+    if re.fullmatch(r"[+-]?\d+", value, re.ASCII) and least <= int(value) < 1 << 31:
+        return int(value)
+    raise malformed(option, value, f"write a whole number of at least {least}")
+
+
+def duration(option: str, value: str) -> float:
+    """Seconds of a Go duration (`90s`, `1h30m`, `0`); negative ones are refused."""
+    unsigned = value.removeprefix("+")
+    if unsigned == "0":
+        return 0.0
+    seconds, position = 0.0, 0
+    for part in _PART.finditer(unsigned):
+        if part.start() != position:
+            break
+        seconds += float(part[1]) * _UNITS[part[2]]
+        position = part.end()
+    if not unsigned or position != len(unsigned):
+        raise malformed(option, value, "write a duration with its unit, like 90s or 2m30s")
+    return seconds
+
+
+def choice(option: str, value: str, allowed: Sequence[str]) -> str:
+    if value in allowed:
+        return value
+    raise malformed(option, value, f"write {' or '.join(allowed)}")
+
+
+def pairs(option: str, value: str) -> dict[str, str]:
+    """`k=v,k=v`, double quotes around the whole dropped."""
+    found: dict[str, str] = {}
+    for item in value.strip('"').split(","):
+        key, separator, content = item.partition("=")
+        if not key or not separator or "=" in content:
+            raise malformed(
+                option, value, "write key=value pairs with commas between them, the whole option in quotes"
+            )
+        found[key] = content
+    return found
+
+
+def human(seconds: float) -> str:
+    """A duration in words, as docker's units.HumanDuration says it."""
+    whole = int(seconds)
+    if whole < 1:
+        return "Less than a second"
+    if whole < 60:
+        return "1 second" if whole == 1 else f"{whole} seconds"
+    minutes = whole // 60
+    if minutes < 60:
+        return "About a minute" if minutes == 1 else f"{minutes} minutes"
+    hours = int(seconds / 3600 + 0.5)
+    return "About an hour" if hours == 1 else f"{hours} hours"
