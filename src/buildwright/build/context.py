@@ -6,15 +6,15 @@ The result says what the frontend is told and what the session serves; `.dockeri
 from __future__ import annotations
 
 import os
-import secrets
 import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from buildwright.build.remote import has_git_query, is_http, is_remote
 from buildwright.build.stdin import InputReader
+from buildwright.client.session.upload import Uploads
 from buildwright.errors import ContextError, UsageError
 from buildwright.model.request import BuildRequest
 
@@ -25,18 +25,18 @@ _MAX_REMOTE_DOCKERFILE = 2 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """`local_dirs` maps the names that the daemon asks for to folders; `uploads` maps URL paths of the host
-    `buildkit-session` to what is sent for them; `shared_key` names the context for the daemon's reuse of it."""
+    """`local_dirs` maps the names that the daemon asks for to folders; `shared_key` names the context, so that the
+    daemon can start from what it was sent before."""
 
     frontend_attrs: Mapping[str, str]
     local_dirs: Mapping[str, str]
-    uploads: Mapping[str, InputReader] = field(default_factory=dict)
     shared_key: str = ""
 
 
 @asynccontextmanager
-async def load_inputs(request: BuildRequest, stdin: InputReader) -> AsyncIterator[Inputs]:
-    """Look at the context and the Dockerfile; temporary folders live as long as the `async with`.
+async def load_inputs(request: BuildRequest, stdin: InputReader, uploads: Uploads) -> AsyncIterator[Inputs]:
+    """Look at the context and the Dockerfile; an archive on stdin is added to `uploads`. Temporary folders live as
+    long as the `async with`.
 
     Raises UsageError for combinations that make no sense and ContextError for what is missing or unreadable.
     """
@@ -45,19 +45,19 @@ async def load_inputs(request: BuildRequest, stdin: InputReader) -> AsyncIterato
     if request.context == "-" and request.dockerfile == "-":
         raise UsageError("invalid argument: can't use stdin for both build context and dockerfile")
     with ExitStack() as folders:
-        loader = _Loader(request, stdin, folders)
+        loader = _Loader(request, stdin, uploads, folders)
         yield await loader.load()
 
 
 class _Loader:
-    def __init__(self, request: BuildRequest, stdin: InputReader, folders: ExitStack) -> None:
+    def __init__(self, request: BuildRequest, stdin: InputReader, uploads: Uploads, folders: ExitStack) -> None:
         self._context = request.context
         self._dockerfile = request.dockerfile or ""
         self._stdin = stdin
         self._folders = folders
         self._attrs: dict[str, str] = {}
         self._dirs: dict[str, str] = {}
-        self._uploads: dict[str, InputReader] = {}
+        self._uploads = uploads
         self._shared_key = ""
 
     async def load(self) -> Inputs:
@@ -78,18 +78,14 @@ class _Loader:
             name = _existing_dockerfile(folder, name)
             self._dirs["dockerfile"] = folder
         self._attrs["filename"] = name.replace(os.sep, "/")
-        return Inputs(
-            frontend_attrs=self._attrs, local_dirs=self._dirs, uploads=self._uploads, shared_key=self._shared_key
-        )
+        return Inputs(frontend_attrs=self._attrs, local_dirs=self._dirs, shared_key=self._shared_key)
 
     async def _from_stdin(self) -> tuple[str, str]:
         head = await self._stdin.peek(_PEEK)
         if not head:
             raise ContextError("stdin is empty: pipe in a tar archive or a Dockerfile")
         if is_archive(head):
-            path = secrets.token_hex(12)
-            self._uploads[f"/{path}"] = self._stdin
-            self._attrs["context"] = f"http://buildkit-session/{path}"
+            self._attrs["context"] = self._uploads.add(self._stdin)
             return "", self._dockerfile or "Dockerfile"
         if self._dockerfile:
             raise UsageError("ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles")

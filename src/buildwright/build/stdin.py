@@ -1,68 +1,52 @@
-"""Standard input as the loop can wait for it: a blocked read must not hold up cancellation or the session."""
+"""Standard input: looked at, read whole as a Dockerfile, or handed on as an archive. Waiting can be cancelled."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from typing import BinaryIO
+
+from buildwright.client.session.blocking import run_abandonable
+from buildwright.errors import ContextError
 
 _CHUNK = 1 << 20
 
 
 class InputReader:
-    """Reads a blocking binary file in a daemon thread, so that a cancelled wait leaves nothing to be joined.
+    """A binary file whose first bytes can be looked at. Use one method at a time; raises ContextError.
 
-    `read` by one task at a time. Bytes of a cancelled read are kept for the next one.
+    Its reads are done in threads that a cancelled caller leaves behind: give it an unbuffered file, since the
+    interpreter cannot end while a thread is inside a buffered one.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._kept = b""
-        self._pending: asyncio.Future[bytes] | None = None
-
-    async def read(self, limit: int = _CHUNK) -> bytes:
-        """At least one byte and up to `limit`, b"" at the end; raises OSError as the file does."""
-        if not self._kept:
-            self._kept = await self._next()
-        data, self._kept = self._kept[:limit], self._kept[limit:]
-        return data
+        self._head = b""
 
     async def peek(self, size: int) -> bytes:
         """The first `size` bytes, fewer only when the file is shorter; they stay unread."""
-        while len(self._kept) < size:
-            more = await self._next()
+        while len(self._head) < size:
+            more = await self._read_more()
             if not more:
                 break
-            self._kept += more
-        return self._kept[:size]
+            self._head += more
+        return self._head[:size]
 
     async def read_all(self) -> bytes:
-        parts = []
-        while part := await self.read():
-            parts.append(part)
+        parts = [self._head]
+        self._head = b""
+        while more := await self._read_more():
+            parts.append(more)
         return b"".join(parts)
 
-    async def _next(self) -> bytes:
-        if self._pending is None:
-            self._pending = asyncio.get_running_loop().create_future()
-            threading.Thread(target=self._fill, args=(self._pending,), daemon=True, name="stdin").start()
-        data = await asyncio.shield(self._pending)
-        self._pending = None
-        return data
+    def read(self, limit: int, /) -> bytes:
+        """Up to `limit` bytes, b"" at the end. It blocks, and raises OSError as the file does."""
+        if self._head:
+            data, self._head = self._head[:limit], self._head[limit:]
+            return data
+        return self._file.read(limit)
 
-    def _fill(self, future: asyncio.Future[bytes]) -> None:
-        read = getattr(self._file, "read1", self._file.read)
-        loop = future.get_loop()
+    async def _read_more(self) -> bytes:
         try:
-            data = read(_CHUNK)
+            return await run_abandonable(lambda: self._file.read(_CHUNK))
         except (OSError, ValueError) as error:
-            _post(loop, future.set_exception, error if isinstance(error, OSError) else OSError(str(error)))
-        else:
-            _post(loop, future.set_result, data)
-
-
-def _post(loop: asyncio.AbstractEventLoop, call: object, value: object) -> None:
-    try:
-        loop.call_soon_threadsafe(call, value)  # type: ignore[arg-type]
-    except RuntimeError:
-        pass  # the loop ended while we were reading: nobody waits any more
+            reason = getattr(error, "strerror", None) or "it is closed"
+            raise ContextError(f"cannot read stdin: {reason}: pipe in a tar archive or a Dockerfile") from error

@@ -55,6 +55,8 @@ class BuildResult:
     config_digest: str = ""
     image_names: tuple[str, ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
+    kept_in_cache_only: bool = False
+    """The request named no output and the driver has no default one."""
 
     @property
     def image_id(self) -> str:

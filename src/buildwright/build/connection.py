@@ -1,0 +1,149 @@
+"""The Python face: connect to a builder, build on it, watch what happens, get a typed result."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from buildwright.build.plan import plan
+from buildwright.build.run import KEEPALIVE, Host, run
+from buildwright.builders.open import driver_for
+from buildwright.builders.resolve import resolve
+from buildwright.builders.store import Store
+from buildwright.client.client import Client
+from buildwright.model.node import Builder, Node
+from buildwright.model.request import BuildRequest
+from buildwright.model.solve import BuildResult
+from buildwright.model.status import StatusSink, StatusUpdate
+from buildwright.model.worker import Worker
+from buildwright.wire.channel import Channel
+
+
+class Build:
+    """One build. Await it for its result, or enter it to watch it:
+
+        result = await connection.build(".", tags=["reg.example.com/app"], push=True)
+
+        async with connection.build(".") as build:
+            async for update in build: ...
+        result = build.result
+
+    It starts when it is awaited or entered, once. Leaving the `async with` early, by an error or a `break` out of
+    the loop and the block, cancels what is not done; leaving it after the loop waits for the result and raises what
+    the build raised (members of `buildwright.errors`).
+    """
+
+    def __init__(self, start: Callable[[StatusSink], Awaitable[BuildResult]]) -> None:
+        self._start = start
+        self._updates: deque[StatusUpdate] = deque()
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[BuildResult] | None = None
+
+    @property
+    def result(self) -> BuildResult:
+        """The result; RuntimeError before there is one."""
+        if self._task is None or not self._task.done():
+            raise RuntimeError("the build has no result yet: leave its `async with` first")
+        return self._task.result()
+
+    def write(self, update: StatusUpdate, /) -> None:
+        self._updates.append(update)
+        self._news.set()
+
+    def __await__(self) -> Generator[Any, None, BuildResult]:
+        return self._run(_Nowhere()).__await__()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(self))
+        self._task.add_done_callback(lambda _: self._news.set())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        if error is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+            return
+        try:
+            await self._task
+        finally:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    async def __aiter__(self) -> AsyncIterator[StatusUpdate]:
+        """Every status update in order, to the build's end; a failed build ends the loop without raising."""
+        assert self._task is not None, "enter the build before watching it"
+        while True:
+            while self._updates:
+                yield self._updates.popleft()
+            if self._task.done():
+                return
+            self._news.clear()
+            await self._news.wait()
+
+    async def _run(self, sink: StatusSink) -> BuildResult:
+        return await self._start(sink)
+
+
+class _Nowhere:
+    def write(self, update: StatusUpdate, /) -> None:
+        pass
+
+
+class Connection:
+    """A builder whose daemons run. Made by `connect`; usable by several tasks at once."""
+
+    def __init__(self, builder: Builder, host: Host) -> None:
+        self.builder = builder
+        self._host = host
+
+    def build(self, context: str | BuildRequest, /, **fields: Any) -> Build:
+        """Build a folder, an address or "-"; `fields` are those of BuildRequest. Nothing happens before it starts."""
+        request = context if isinstance(context, BuildRequest) else BuildRequest(context=context, **fields)
+        return Build(lambda sink: run(request, self.builder, sink=sink, host=self._host))
+
+    async def version(self) -> str:
+        """BuildKit's version, "" for one before v0.11."""
+        async with self._client() as client:
+            return await client.info()
+
+    async def workers(self) -> tuple[Worker, ...]:
+        async with self._client() as client:
+            return await client.workers()
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[Client]:
+        driver = driver_for(self.builder, plan((), self.builder).node)
+        channel = Channel(await driver.open(), authority=driver.traits.authority, keepalive=KEEPALIVE)
+        async with channel:
+            yield Client(channel)
+
+
+@asynccontextmanager
+async def connect(
+    builder: str | None = None, *, environ: Mapping[str, str] | None = None, sink: StatusSink | None = None
+) -> AsyncIterator[Connection]:
+    """Find a builder, make its daemons run and yield a connection to it.
+
+    `builder` is a builder's name, a daemon's address such as `unix:///run/buildkit/buildkitd.sock`, or None for the
+    current builder (as the command line chooses it). `sink` sees how the builder starts. Raises
+    BuilderNotFoundError, ConnectError, NotReadyError, ClusterError or ConfigurationError.
+    """
+    environ = dict(os.environ) if environ is None else environ
+    found = await find_builder(builder or "", environ)
+    await driver_for(found, plan((), found).node).start(sink or _Nowhere())
+    yield Connection(found, Host(environ=environ, node_id=Store(environ).node_id()))
+
+
+async def find_builder(name: str, environ: Mapping[str, str]) -> Builder:
+    """The builder of that name, an unnamed one for an address, or the current one for ""."""
+    if "://" in name:
+        return Builder(name=name, driver="remote", nodes=(Node(name="remote0", endpoint=name),))
+    return await resolve(name, environ=environ, touch=True)

@@ -1,0 +1,64 @@
+"""What one build's session serves: the context, results, secrets and credentials of this side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import BinaryIO
+
+from buildwright.build.context import Inputs
+from buildwright.build.outputs import Receiver
+from buildwright.builders.location import store_dir
+from buildwright.client.session.auth import Auth
+from buildwright.client.session.filesend import DirectoryTarget, FileSend, FileTarget, StreamTarget, Target
+from buildwright.client.session.filesync import FileSync, LocalDir
+from buildwright.client.session.secret import Secrets
+from buildwright.client.session.service import Service
+from buildwright.client.session.session import Session
+from buildwright.client.session.token_seed import TokenSeeds
+from buildwright.client.session.upload import Uploads
+from buildwright.model.request import SecretSource
+from buildwright.model.status import StatusSink
+from buildwright.registry.config import config_dir, load
+from buildwright.registry.credentials import Credentials
+from buildwright.registry.scope import load_scoped
+
+
+def open_session(
+    inputs: Inputs,
+    *,
+    uploads: Uploads,
+    targets: Iterable[Receiver],
+    secrets: Iterable[SecretSource],
+    stdout: BinaryIO,
+    sink: StatusSink,
+    environ: Mapping[str, str],
+    node_id: str,
+    session_id: str | None = None,
+) -> Session:
+    """Make the services and the session that offers them; it runs when a client solves with it.
+
+    Raises ContextError for a secret whose source is missing, ConfigurationError for a damaged docker configuration.
+    """
+    services: list[Service] = [
+        FileSync({name: LocalDir(path) for name, path in inputs.local_dirs.items()}),
+        auth(sink, environ),
+        Secrets(secrets, environ=environ),
+        uploads,
+    ]
+    received = {target.index: _target(target, stdout) for target in targets}
+    if received:
+        services.append(FileSend(received))
+    shared_key = f"{inputs.shared_key}:{node_id}" if inputs.shared_key else ""
+    return Session(services, shared_key=shared_key, id=session_id)
+
+
+def auth(sink: StatusSink, environ: Mapping[str, str]) -> Auth:
+    """Credentials as docker's configuration and the builder store's scoped ones hold them."""
+    credentials = Credentials(load(environ=environ), scoped=load_scoped(store_dir(environ), environ))
+    return Auth(credentials, TokenSeeds(config_dir(environ)), sink=sink, environ=environ)
+
+
+def _target(receiver: Receiver, stdout: BinaryIO) -> Target:
+    if receiver.folder:
+        return DirectoryTarget(receiver.dest, delete=receiver.delete)
+    return StreamTarget(stdout) if receiver.dest == "-" else FileTarget(receiver.dest)

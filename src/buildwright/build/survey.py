@@ -1,0 +1,171 @@
+"""What state builders are in: every node is asked for its status, version and workers, all of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from buildwright.builders.open import driver_for
+from buildwright.client.client import Client
+from buildwright.drivers.driver import Driver, Instance, NodeStatus, Traits
+from buildwright.errors import BuildwrightError, NotReadyError
+from buildwright.model import duration
+from buildwright.model.node import Builder, Node
+from buildwright.model.platform import Platform
+from buildwright.model.status import StatusSink, StatusUpdate
+from buildwright.model.worker import Worker
+from buildwright.wire.channel import Channel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeState:
+    """What is known of a node, or of one of the daemons that it consists of, which `instance` then names.
+
+    `platforms` are the node's own, then those its workers have. Without a `driver` there was no way to ask.
+    """
+
+    node: Node
+    driver: Driver | None = None
+    status: NodeStatus | None = None
+    instance: str = ""
+    version: str = ""
+    platforms: tuple[Platform, ...] = ()
+    workers: tuple[Worker, ...] = ()
+    instances: tuple[Instance, ...] = ()
+    error: BuildwrightError | None = None
+
+    @property
+    def traits(self) -> Traits | None:
+        return self.driver.traits if self.driver else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuilderState:
+    """`error` says why the builder as a whole is unusable; there are no nodes then.
+
+    `dynamic` means that `nodes` are the running instances of the nodes and not the nodes themselves.
+    """
+
+    builder: Builder
+    nodes: tuple[NodeState, ...] = ()
+    error: BuildwrightError | None = None
+    dynamic: bool = False
+
+    @property
+    def inactive(self) -> bool:
+        return not any(node.status is NodeStatus.RUNNING for node in self.nodes)
+
+
+async def survey(builder: Builder, timeout: float = 0) -> BuilderState:
+    """Ask all nodes of a builder; `timeout` in seconds for each, 0 and less for no limit.
+
+    Raises nothing: what goes wrong is in the result, at the node or the builder that it concerns.
+    """
+    if builder.docker_context:
+        try:
+            driver_for(builder, builder.nodes[0])
+        except BuildwrightError as error:
+            return BuilderState(builder=builder, error=error)
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(_ask(builder, node, timeout)) for node in builder.nodes]
+    nodes = [task.result() for task in asked]
+    if nodes and all(node.instances for node in nodes):
+        spread = tuple(_as_instance(node, instance) for node in nodes for instance in node.instances)
+        return BuilderState(builder=builder, nodes=spread, dynamic=True)
+    return BuilderState(builder=builder, nodes=tuple(nodes))
+
+
+async def boot(state: BuilderState, sink: StatusSink) -> bool:
+    """Start the nodes that can be and do not run, at once; whether there were any. Raises the first failure."""
+    waiting = [
+        node for node in state.nodes if node.driver and not node.error and node.status is not NodeStatus.RUNNING
+    ]
+    prefixed = len(waiting) > 1
+    async with asyncio.TaskGroup() as tasks:
+        starts = [
+            tasks.create_task(_start(node, _Prefixed(sink, node.node.name) if prefixed else sink)) for node in waiting
+        ]
+    for task in starts:
+        if (error := task.result()) is not None:
+            raise error
+    return bool(waiting)
+
+
+async def _start(state: NodeState, sink: StatusSink) -> BuildwrightError | None:
+    assert state.driver is not None
+    try:
+        await state.driver.start(sink)
+    except BuildwrightError as error:
+        return error
+    return None
+
+
+async def _ask(builder: Builder, node: Node, timeout: float) -> NodeState:
+    state = NodeState(node=node, platforms=node.platforms)
+    try:
+        driver = driver_for(builder, node)
+        state = replace(state, driver=driver)
+        async with asyncio.timeout(timeout if timeout > 0 else None):
+            info = await driver.info()
+            state = replace(state, status=info.status, instances=info.instances)
+            return await _asked_daemon(state, driver) if info.status is NodeStatus.RUNNING else state
+    except TimeoutError:
+        limit = duration.write(int(timeout * duration.SECOND))
+        return replace(state, error=NotReadyError(f"no answer within {limit}"))
+    except BuildwrightError as error:
+        return replace(state, error=error)
+
+
+async def _asked_daemon(state: NodeState, driver: Driver) -> NodeState:
+    stream = await driver.open()
+    async with Channel(stream, authority=driver.traits.authority) as channel:
+        client = Client(channel)
+        workers = await client.workers()
+        version = await client.info()
+    platforms = _distinct((*state.node.platforms, *(item for worker in workers for item in worker.platforms)))
+    return replace(state, workers=workers, version=version, platforms=platforms)
+
+
+def _distinct(platforms: Iterable[Platform]) -> tuple[Platform, ...]:
+    return tuple({str(normal): normal for normal in reversed([p.normalized() for p in platforms])}.values())[::-1]
+
+
+def _as_instance(state: NodeState, instance: Instance) -> NodeState:
+    return replace(state, instance=instance.name, platforms=instance.platforms or state.platforms)
+
+
+class _Prefixed:
+    """Tells apart what several nodes report of themselves."""
+
+    def __init__(self, sink: StatusSink, name: str) -> None:
+        self._sink = sink
+        self._name = name
+
+    def write(self, update: StatusUpdate, /) -> None:
+        self._sink.write(
+            replace(
+                update,
+                vertexes=tuple(
+                    replace(
+                        vertex,
+                        digest=self._digest(vertex.digest),
+                        inputs=self._digests(vertex.inputs),
+                        name=self._title(vertex.name),
+                    )
+                    for vertex in update.vertexes
+                ),
+                statuses=tuple(replace(status, vertex=self._digest(status.vertex)) for status in update.statuses),
+                logs=tuple(replace(log, vertex=self._digest(log.vertex)) for log in update.logs),
+                warnings=tuple(replace(warning, vertex=self._digest(warning.vertex)) for warning in update.warnings),
+            )
+        )
+
+    def _digest(self, digest: str) -> str:
+        return f"{digest}:{self._name}"
+
+    def _digests(self, digests: Sequence[str]) -> tuple[str, ...]:
+        return tuple(map(self._digest, digests))
+
+    def _title(self, name: str) -> str:
+        return f"[{self._name} {name[1:]}" if name.startswith("[") else f"[{self._name}] {name}"
