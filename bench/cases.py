@@ -1,0 +1,126 @@
+"""What is compared: programs that do the same work, what happens before each run, and the limits for ours."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.peers import BIN, ROOT, Daemon, Workshop
+
+OURS = "buildwright"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`programs` maps a name to its command line; `limits` are ratios to `rival`'s median, or in MiB or s."""
+
+    name: str
+    title: str
+    rival: str
+    programs: Mapping[str, Sequence[str | Path]]
+    env: Mapping[str, str]
+    runs: int
+    before: Callable[[], None] = lambda: None
+    after: Callable[[], None] = lambda: None
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+
+def daemon_cases(place: Workshop, daemon: Daemon) -> list[Case]:
+    return [
+        _transfer("files", "context of 50,500 files", place, daemon, place.many_files(), {"cpu": 0.4, "wall": 0.8}),
+        _transfer(
+            "large", "context of 1 GiB in one file", place, daemon, place.one_file(), {"cpu": 0.4, "wall": 0.8}
+        ),
+    ]
+
+
+def cached_case(place: Workshop, daemon: Daemon) -> Case:
+    context = ROOT / "examples/hello"
+    secret = place.folder / "signature"
+    secret.write_bytes(b"bench")
+    options = ("--secret", f"id=signature,src={secret}")
+    return Case(
+        name="cached",
+        title="a build that is all cached",
+        rival="buildx",
+        programs={
+            OURS: (*_build(OURS, daemon, context), *options),
+            "buildx": (*_build("buildx", daemon, context), *options),
+            "buildctl": (*_buildctl(daemon, context), *options),
+        },
+        env=place.env,
+        runs=15,
+        limits={"wall": 2.5},
+    )
+
+
+def pod_cases(place: Workshop, pod: Daemon) -> list[Case]:
+    files, large = place.many_files(), place.one_file()
+    return [
+        _transfer("pod-files", "50,500 files through pod exec", place, pod, files, {"cpu": 0.5, "wall": 0.8}),
+        _transfer("pod-large", "1 GiB through pod exec", place, pod, large, {"cpu": 0.5, "wall": 1.0}),
+    ]
+
+
+def start_cases(place: Workshop) -> list[Case]:
+    return [
+        Case(
+            name="help",
+            title="--help",
+            rival="buildx",
+            programs={OURS: (OURS, "--help"), "buildx": (BIN / "buildx", "--help")},
+            env=place.env,
+            runs=21,
+            limits={"wall": 3.0},
+        ),
+        Case(
+            name="import",
+            title="import buildwright",
+            rival="python",
+            programs={OURS: (sys.executable, "-c", "import buildwright"), "python": (sys.executable, "-c", "pass")},
+            env=place.env,
+            runs=21,
+            limits={"wall beyond": 0.150},
+        ),
+    ]
+
+
+def _transfer(
+    name: str, title: str, place: Workshop, daemon: Daemon, context: Path, limits: Mapping[str, float]
+) -> Case:
+    def arrived() -> None:
+        assert daemon.contexts() > 90 * 2**20, f"{name}: the daemon did not get the whole context"
+
+    through_pod = "kubectl" in daemon.buildctl[0]
+    theirs = {"buildx": _build("buildx", daemon, context)}
+    if not through_pod:
+        theirs["buildctl"] = _buildctl(daemon, context)
+    return Case(
+        name=name,
+        title=title,
+        rival="buildx" if through_pod else "buildctl",
+        programs={OURS: _build(OURS, daemon, context), **theirs},
+        env=place.env,
+        runs=5,
+        before=daemon.forget_contexts,
+        after=arrived,
+        limits={**limits, "peak": 100},
+    )
+
+
+def _build(program: str, daemon: Daemon, context: Path) -> tuple[str | Path, ...]:
+    path = BIN / "buildx" if program == "buildx" else program
+    return (path, "build", "--builder", daemon.builder, "--progress", "plain", context)
+
+
+def _buildctl(daemon: Daemon, context: Path) -> tuple[str | Path, ...]:
+    folders = ("--local", f"context={context}", "--local", f"dockerfile={context}")
+    return (*daemon.buildctl, "build", "--frontend", "dockerfile.v0", *folders, "--progress", "plain")
+
+
+def compiled(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment of an installed package: its byte code is on disk."""
+    return {key: value for key, value in {**os.environ, **env}.items() if not key.startswith("PYTHON")}

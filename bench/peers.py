@@ -1,0 +1,143 @@
+"""The real peers that a comparison runs against, and the folders that they build."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTBED = ROOT / "testbed"
+CACHE = Path(
+    os.environ.get("BUILDWRIGHT_TESTBED")
+    or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "buildwright-testbed"
+)
+BIN = CACHE / "bin"
+HERE = Path(sys.executable).parent
+FOR_US = ("--for", str(os.getpid()))
+MEMORY_DISK = Path("/dev/shm")
+
+# the whole context is asked for, and nothing of it is copied again
+DOCKERFILE = "FROM busybox\nRUN --mount=type=bind,target=/context true\n"
+
+
+def output(*argv: str | Path) -> str:
+    return subprocess.run([str(word) for word in argv], check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """A folder on a memory disk, with a private builder store that buildx and buildwright share."""
+
+    folder: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {
+            "PATH": f"{HERE}:{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(self.folder),
+            "DOCKER_CONFIG": str(self.folder / "docker"),
+            "BUILDX_CONFIG": str(self.folder / "docker/buildx"),
+            "KUBECONFIG": str(CACHE / "state/admin.kubeconfig"),
+        }
+
+    def buildx(self, *argv: str) -> None:
+        subprocess.run([str(BIN / "buildx"), *argv], check=True, env=self.env, stdout=subprocess.DEVNULL)
+
+    def many_files(self) -> Path:
+        """50,500 files of 2 KiB in 505 folders."""
+        context = self.folder / "files"
+        if not context.exists():
+            block = os.urandom(2048)
+            for number in range(50_500):
+                folder = context / f"d{number // 1000}" / f"d{number // 100}"
+                if number % 100 == 0:
+                    folder.mkdir(parents=True)
+                (folder / f"file{number}").write_bytes(b"%8d" % number + block[8:])
+            (context / "Dockerfile").write_text(DOCKERFILE)
+        return context
+
+    def one_file(self) -> Path:
+        """1 GiB in one file."""
+        context = self.folder / "large"
+        if not context.exists():
+            context.mkdir()
+            block = os.urandom(1 << 20)
+            with open(context / "large", "wb") as file:
+                file.writelines(b"%8d" % number + block[8:] for number in range(1024))
+            (context / "Dockerfile").write_text(DOCKERFILE)
+        return context
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """One buildkitd: how to ask it something with buildctl, and the name of the builder that stands for it."""
+
+    builder: str
+    buildctl: tuple[str, ...]
+
+    def forget_contexts(self) -> None:
+        """Make the next build transfer its whole context, whichever client asks for it."""
+        output(*self.buildctl, "prune", "--all", "--filter", "type==source.local")
+        assert not self.contexts(), "the daemon still holds a context"
+
+    def contexts(self) -> int:
+        """Bytes of build contexts that the daemon holds."""
+        answer = output(*self.buildctl, "du", "--filter", "type==source.local", "--format", "{{json .}}")
+        return sum(record["size"] for line in answer.splitlines() for record in records(json.loads(line)))
+
+
+def records(answer: object) -> list[dict[str, int]]:
+    return answer if isinstance(answer, list) else [answer] if isinstance(answer, dict) else []
+
+
+@contextmanager
+def workshop() -> Iterator[Workshop]:
+    folder = Path(tempfile.mkdtemp(prefix="buildwright-bench-", dir=MEMORY_DISK))
+    try:
+        (folder / "docker").mkdir()
+        yield Workshop(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def buildkitd(place: Workshop) -> Iterator[Daemon]:
+    """A daemon on a unix socket with its store on a memory disk."""
+    name = f"bench{os.getpid()}"
+    output(TESTBED / "sweep")
+    output(TESTBED / "registry", "up", *FOR_US)
+    try:
+        address = output(TESTBED / "buildkitd", "up", name, "--memory", *FOR_US)
+        place.buildx("create", "--name", "daemon", "--driver", "remote", address)
+        yield Daemon("daemon", (str(BIN / "buildctl"), "--addr", address))
+    finally:
+        output(TESTBED / "buildkitd", "down", name)
+        output(TESTBED / "registry", "down", *FOR_US)
+
+
+@contextmanager
+def pod(place: Workshop) -> Iterator[Daemon]:
+    """A daemon in a pod, reached through the API server, with its store on a memory disk."""
+    kubeconfig = output(TESTBED / "cluster", "up", *FOR_US)
+    kubectl = (str(BIN / "kubectl"), "--kubeconfig", kubeconfig)
+    namespace = f"bench-{os.getpid()}"
+    try:
+        output(*kubectl, "create", "namespace", namespace)
+        options = f"namespace={namespace},buildkit-root-volume-memory=6Gi"
+        config = CACHE / "state/buildkitd.toml"
+        place.buildx(
+            *("create", "--name", "pod", "--driver", "kubernetes", "--driver-opt", options),
+            *("--buildkitd-config", str(config), "--bootstrap"),
+        )
+        yield Daemon("pod", (*kubectl, "-n", namespace, "exec", "deploy/pod0", "--", "buildctl"))
+    finally:
+        output(*kubectl, "delete", "namespace", namespace, "--wait=false")
+        output(TESTBED / "cluster", "down", *FOR_US)
