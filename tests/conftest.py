@@ -23,6 +23,7 @@ CACHE = Path(
     or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "buildwright-testbed"
 )
 BIN = CACHE / "bin"
+OURS = Path(sys.executable).with_name("buildwright")
 REGISTRY = "10.214.0.254:5000"
 PEER_PROGRAMS = ("buildkitd", "buildctl", "buildx", "runc", "docker-registry", "tini", "unshare", "openssl", "ip")
 CLUSTER_PROGRAMS = (*PEER_PROGRAMS, "kube-apiserver", "kubelet", "kubectl", "etcd", "containerd", "nsenter")
@@ -156,6 +157,12 @@ class Buildkitd:
         """The real buildx; `config` is its DOCKER_CONFIG, and `config/buildx` its store."""
         return run(BIN / "buildx", *args, env=peer_environment(config, **env), check=check, stdin=stdin)
 
+    def buildwright(
+        self, *args: str | Path, config: Path, check: bool = True, stdin: str | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Our own command as a process, in the same surroundings as `buildx`."""
+        return run(OURS, *args, env=peer_environment(config, **env), check=check, stdin=stdin)
+
     def kill(self) -> None:
         """Its sudden death. Its store stays, so `up` brings the same daemon back."""
         run(TESTBED / "buildkitd", "kill", self.name)
@@ -185,6 +192,13 @@ class Cluster:
         """The real buildx as admin of this cluster, its store in `config/buildx`."""
         env = peer_environment(config, **{"KUBECONFIG": str(self.kubeconfig), **env})
         return run(BIN / "buildx", *args, env=env, check=check, stdin=stdin)
+
+    def buildwright(
+        self, *args: str | Path, config: Path, check: bool = True, stdin: str | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Our own command as a process, in the same surroundings as `buildx`."""
+        env = peer_environment(config, **{"KUBECONFIG": str(self.kubeconfig), **env})
+        return run(OURS, *args, env=env, check=check, stdin=stdin)
 
     def account(self, namespace: str, name: str, rules: Sequence[Mapping[str, object]] | None = None) -> Path:
         """A kubeconfig with exactly these Role rules in a namespace; None: what buildx's driver needs."""
