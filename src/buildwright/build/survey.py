@@ -54,7 +54,15 @@ class BuilderState:
 
     @property
     def inactive(self) -> bool:
-        return not any(node.status is NodeStatus.RUNNING for node in self.nodes)
+        """Whether it is known that no node runs."""
+        return not self.error and not any(node.error or node.status is NodeStatus.RUNNING for node in self.nodes)
+
+    @property
+    def startable(self) -> tuple[NodeState, ...]:
+        """The nodes that do not run and can be started."""
+        return tuple(
+            node for node in self.nodes if node.driver and not node.error and node.status is not NodeStatus.RUNNING
+        )
 
 
 async def survey(builder: Builder, timeout: float = 0) -> BuilderState:
@@ -76,20 +84,16 @@ async def survey(builder: Builder, timeout: float = 0) -> BuilderState:
     return BuilderState(builder=builder, nodes=tuple(nodes))
 
 
-async def boot(state: BuilderState, sink: StatusSink) -> bool:
-    """Start the nodes that can be and do not run, at once; whether there were any. Raises the first failure."""
-    waiting = [
-        node for node in state.nodes if node.driver and not node.error and node.status is not NodeStatus.RUNNING
-    ]
-    prefixed = len(waiting) > 1
+async def boot(nodes: Sequence[NodeState], sink: StatusSink) -> None:
+    """Start all of `nodes` at once; raises the first failure when every one has started or failed."""
     async with asyncio.TaskGroup() as tasks:
         starts = [
-            tasks.create_task(_start(node, _Prefixed(sink, node.node.name) if prefixed else sink)) for node in waiting
+            tasks.create_task(_start(node, _Prefixed(sink, node.node.name) if len(nodes) > 1 else sink))
+            for node in nodes
         ]
     for task in starts:
         if (error := task.result()) is not None:
             raise error
-    return bool(waiting)
 
 
 async def _start(state: NodeState, sink: StatusSink) -> BuildwrightError | None:

@@ -19,14 +19,20 @@ def driver_for(builder: Builder, node: Node) -> Driver:
         raise UsageError(
             f'"{builder.name}" is a docker context, and building with a Docker engine is not supported: {_ADVICE}'
         )
-    if builder.driver in _ENGINE_DRIVERS:
+    if not supported(builder.driver):
         raise UsageError(
-            f'builder "{builder.name}" has the driver "{builder.driver}", which needs a Docker engine '
-            f"and is not supported: {_ADVICE}"
+            f'builder "{builder.name}" has the driver "{builder.driver}", which is not supported: {_ADVICE}'
         )
     from buildwright.drivers import table
 
     return table.make(builder.driver, node)
+
+
+def supported(driver: str) -> bool:
+    """Whether this version has a driver of that name."""
+    from buildwright.drivers import table
+
+    return driver in table.KNOWN
 
 
 def check_driver(driver: str, *, explicit: bool = True) -> None:
@@ -36,7 +42,7 @@ def check_driver(driver: str, *, explicit: bool = True) -> None:
     if driver in _ENGINE_DRIVERS:
         reason = f'the driver "{driver}" is not supported' if explicit else "no driver is named"
         raise UsageError(f"{reason}: choose --driver kubernetes, or --driver remote with a daemon's address")
-    from buildwright.drivers import table
+    if not supported(driver):
+        from buildwright.drivers import table
 
-    if driver not in table.DRIVERS:
-        raise UsageError(f'unknown driver "{driver}": choose one of {", ".join(sorted(table.DRIVERS))}')
+        raise UsageError(f'unknown driver "{driver}": choose {" or ".join(table.KNOWN)}')

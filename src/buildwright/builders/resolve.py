@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from buildwright.builders import docker_contexts
 from buildwright.builders.docker_contexts import DEFAULT, DockerContexts
 from buildwright.builders.store import Store, Transaction
-from buildwright.errors import BuilderNotFoundError, UsageError
+from buildwright.errors import BuilderNotFoundError, StoreError, UsageError
 from buildwright.model.node import Builder, Node
 
 ENVIRONMENT_BUILDER = "buildkit-host"
@@ -31,7 +32,8 @@ async def resolve(
     async with Store(environ, on_wait).transaction() as transaction:
         builder = find(transaction, contexts, environ, name or environ.get("BUILDX_BUILDER", ""))
         if touch and transaction.exists(builder.name):
-            transaction.touch(builder.name)
+            with suppress(StoreError):  # where nothing can be written, builds go on
+                transaction.touch(builder.name)
         return builder
 
 
