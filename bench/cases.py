@@ -76,16 +76,22 @@ def start_cases(place: Workshop) -> list[Case]:
             runs=21,
             limits={"wall": 3.0},
         ),
-        Case(
-            name="import",
-            title="import buildwright",
-            rival="python",
-            programs={OURS: (sys.executable, "-c", "import buildwright"), "python": (sys.executable, "-c", "pass")},
-            env=place.env,
-            runs=21,
-            limits={"wall beyond": 0.150},
-        ),
+        _import(place, "import buildwright"),
+        # names are imported when they are first used, so the line above is not yet all that a program pays
+        _import(place, "from buildwright import *"),
     ]
+
+
+def _import(place: Workshop, statement: str) -> Case:
+    return Case(
+        name="import",
+        title=statement,
+        rival="python",
+        programs={OURS: (sys.executable, "-c", statement), "python": (sys.executable, "-c", "pass")},
+        env=place.env,
+        runs=21,
+        limits={"wall beyond": 0.150},
+    )
 
 
 def _transfer(
