@@ -207,7 +207,7 @@ class Fold:
         if step is None:
             return
         before = step.statuses.get(status.id)
-        if status.started is not None and (before is None or before.started is None):
+        if status.started is not None and (before is None or before.started is None) and status.id not in step.tasks:
             step.tasks.append(status.id)
         step.statuses[status.id] = status
         step.revision += 1

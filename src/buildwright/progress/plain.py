@@ -58,13 +58,11 @@ class Plain:
 
     def apply(self, update: StatusUpdate, now: int) -> None:
         for step, count in self.fold.apply(update, now).items():
-            block = self._blocks.get(step)
-            if block is None:
-                block = self._blocks[step] = _Block(step)
-            if not block.changes:
-                block.waiting_since = now
-            block.changes += count
-            self._changed[block] = None
+            self._changed[self._count(step, count, now)] = None
+        for warning in update.warnings:
+            # A warning adds to what a step has to tell, but is no reason to print a step that has completed again.
+            if warned := self.fold.steps.get(warning.vertex):
+                self._count(warned, 1, now)
 
     def draw(self, now: int) -> bytes:
         """The text that is due at `now`; call it at least every 150 ms, for steps whose turn comes with time."""
@@ -72,8 +70,7 @@ class Plain:
         completed = [block for block in shown if block.step.completed]
         running = [block for block in shown if not block.step.completed]
         current = self._current
-        current_completed = current is not None and current in completed
-        if current is not None and current_completed:
+        if current is not None and current in completed:
             self._print(current)
         for block in sorted(completed, key=_completed_at):
             if block is not current:
@@ -82,7 +79,7 @@ class Plain:
             if current is None or current.step.completed or not current.step.started:
                 self._take_any()
         else:
-            self._share(running, None if current_completed else current, now)
+            self._share(running, current, current is None or current in completed, now)
         return self._take_text()
 
     def finish(self, now: int, vertex: str = "") -> bytes:
@@ -91,7 +88,20 @@ class Plain:
         text += [failure(step, self._tail(step)) for step in self.fold.failed(vertex)]
         return b"".join(text)
 
-    def _share(self, running: list[_Block], current: _Block | None, now: int) -> None:
+    def _count(self, step: Step, changes: int, now: int) -> _Block:
+        block = self._blocks.get(step)
+        if block is None:
+            block = self._blocks[step] = _Block(step)
+        if not block.changes:
+            block.waiting_since = now
+        block.changes += changes
+        return block
+
+    def _share(self, running: list[_Block], current: _Block | None, free: bool, now: int) -> None:
+        """Let one of the running steps speak.
+
+        `current` is the one that was current before this drawing began, `free` whether its turn has ended.
+        """
         if current is not None and current in running:
             self._print(current)
         elif current is not None:
@@ -103,7 +113,7 @@ class Plain:
             self._print(max(late, key=lambda block: waits[block]))
             return
         busiest = max(running, key=lambda block: rates[block])
-        if current is None:
+        if current is None or free:
             self._print(busiest)
             return
         rest = sum(rates.values()) - rates[current]
@@ -136,7 +146,7 @@ class Plain:
     def _open(self, block: _Block) -> None:
         left = self._current
         if left is not None:
-            if left.step.partial:
+            if left.offset:
                 self._text.append(b"\n")
             left.offset = left.changes = 0
             self._line(left, "...")

@@ -80,7 +80,7 @@ def draw(
     output of their step.
     """
     columns, height = size
-    shown = {} if final else _choose_windows(rows, windows, size)
+    shown = _choose_windows(rows, windows, size)
     if not final:
         rows = fit(rows, height - 2 - sum(map(len, shown.values())))
     at = now - state.skew
