@@ -71,6 +71,7 @@ class MemoryStream:
             pipe.wake()
         while len(pipe.held) > pipe.capacity and not pipe.broken:
             await pipe.wait()
+            self._require_open()
         if pipe.broken:
             raise ConnectionLostError("the other end of the memory stream has been closed")
 

@@ -34,7 +34,9 @@ class HandlerCall(StreamCall):
         self._metadata = metadata_fields.decode(stream.headers or ())
         self._answered = False
         self._finished = False
-        self._trailing: Metadata = ()
+        self.stopped = False
+        """The peer or the connection has ended the call."""
+        self._trailing: Fields = ()
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
 
@@ -54,39 +56,32 @@ class HandlerCall(StreamCall):
         self._link.wake()
 
     def set_trailing_metadata(self, metadata: Metadata, /) -> None:
-        self._trailing = metadata
+        self._trailing = metadata_fields.encode(metadata)
 
     def changed(self) -> None:
         stream = self._stream
-        if stream.reset is not None and self._failure is None:
+        if stream.reset is not None:
             why = stream.fault or "it was cancelled"
             self.stop(RpcError(Code.CANCELLED, f"the peer reset the call: {why}"))
         self._wake()
 
-    @property
-    def stopped(self) -> bool:
-        """The peer or the connection ended the call."""
-        return self._failure is not None
-
     def stop(self, error: BuildwrightError) -> None:
         """Nobody waits for the answer any more: end the handler."""
-        if self._failure is None:
+        if not self.stopped:
+            self.stopped = True
             self.fail(error)
             self._discard()
-            if self.task is not None and not self._finished:
+            if self.task is not None:
                 self.task.cancel()
 
     def expire(self) -> None:
         """The deadline has passed. A call that has begun to answer can only be reset: its last message may be cut."""
         error = RpcError(Code.DEADLINE_EXCEEDED, "the call's deadline has passed")
         if self._stream.queued:
-            self._link.connection.reset(self._stream, ErrorCode.CANCEL)
+            self._link.reset(self._stream, ErrorCode.CANCEL)
         else:
             self.finish(error)
-        self._link.wake()
-        self.fail(error)
-        if self.task is not None:
-            self.task.cancel()
+        self.stop(error)
 
     def finish(self, error: RpcError | None) -> None:
         """End the call with a status; no-op when it has ended."""
@@ -95,11 +90,12 @@ class HandlerCall(StreamCall):
         self._finished = True
         if self.timer is not None:
             self.timer.cancel()
-        fields = status.trailers(error) + metadata_fields.encode(self._trailing)
+        fields = [*status.trailers(error), *self._trailing]
         if self._answered:
             self._link.connection.send_end(self._stream, fields)
         else:
             self._link.connection.send_headers(self._stream, [*ANSWER, *fields], end=True)
+        self.fail(RpcError(Code.CANCELLED, "the call has ended, nothing more can be sent or received"))
         self._discard()
         self._link.wake()
 
@@ -108,8 +104,6 @@ class HandlerCall(StreamCall):
         self._link.connection.send_headers(self._stream, [*ANSWER, *metadata_fields.encode(metadata)])
 
     def _queue(self, chunks: Sequence[Buffer]) -> None:
-        if self._finished and self._failure is None:
-            raise RpcError(Code.CANCELLED, "nothing more can be sent: the call has ended")
         if not self._answered and self._failure is None:
             self._answer(())
         super()._queue(chunks)
@@ -119,7 +113,6 @@ class HandlerCall(StreamCall):
 
     def _abort(self, code: Code, message: str) -> None:
         # The handler ends with this error, and so does the call: the peer is told by trailers, not by a reset.
-        self._stream.received.clear()
         raise RpcError(code, message)
 
 

@@ -8,6 +8,7 @@ own socket calls are used instead.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -118,6 +119,7 @@ class LoopSocketStream(SocketStream):
     def __init__(self, connected: socket.socket, name: str) -> None:
         super().__init__(connected, name)
         self._receiving: asyncio.Task[bytes] | None = None
+        self._sending: asyncio.Task[None] | None = None
         self._rest = b""
 
     async def read(self, limit: int = 1 << 20, /) -> bytes:
@@ -141,15 +143,25 @@ class LoopSocketStream(SocketStream):
         self._require_open()
         if self._ended:
             raise ConnectionLostError(f"nothing can be written to {self._name} after close_write")
+        loop = asyncio.get_running_loop()
+        self._sending = sending = loop.create_task(loop.sock_sendall(self._socket, data))
         try:
-            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+            await asyncio.wait([sending])
+            self._require_open()
+            sending.result()
         except OSError as error:
             raise self._lost(error) from error
+        finally:
+            sending.cancel()
 
     async def aclose(self) -> None:
-        if self._receiving is not None:
-            self._receiving.cancel()
-        await super().aclose()
+        self._closed = True
+        pending = [task for task in (self._receiving, self._sending) if task is not None and not task.done()]
+        for task in pending:
+            task.cancel()
+        if pending:
+            await asyncio.wait(pending)
+        self._socket.close()
 
 
 def _settle(ready: asyncio.Future[None]) -> None:
@@ -268,7 +280,10 @@ async def _race(addresses: Sequence[Address], failures: list[OSError]) -> socket
 
 
 def _cause(error: OSError | UnicodeError) -> str:
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
+    """The system's words; asyncio puts its own in their place, and the resolver has numbers of its own."""
+    if isinstance(error, OSError) and error.errno and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno).lower()
+    return str(getattr(error, "strerror", None) or error).lower()
 
 
 if TYPE_CHECKING:
