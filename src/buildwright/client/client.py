@@ -24,7 +24,7 @@ T = TypeVar("T")
 _CONTROL = "/moby.buildkit.v1.Control/"
 STATUS_GRACE = 5.0
 """Seconds after a solve's end in which the rest of its status may still come."""
-SILENT_GRACE = 1.0
+SILENT_GRACE = 0.5
 """The same for a solve that failed before any status came: most of these were refused and will have none."""
 
 

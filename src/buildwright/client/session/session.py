@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from urllib.parse import quote
 
 from buildwright.client.identity import new_id
 from buildwright.client.session.health import Health
@@ -55,7 +56,7 @@ class Session:
         return (
             ("x-docker-expose-session-uuid", self.id),
             ("x-docker-expose-session-name", _NAME),
-            ("x-docker-expose-session-sharedkey", self.shared_key),
+            ("x-docker-expose-session-sharedkey", _printable(self.shared_key)),
             *(("x-docker-expose-session-grpc-method", method) for method in sorted(self._handlers)),
         )
 
@@ -73,6 +74,13 @@ class Session:
             raise error.__cause__ if isinstance(error.__cause__, RpcError) else error from None
         finally:
             self.opened.set()
+
+
+def _printable(text: str) -> str:
+    """`text` as a header can carry it: most folders' names are, and what is not is percent-encoded like in a URL."""
+    if text.isascii() and text.isprintable() and text == text.strip():
+        return text
+    return quote(text.encode(errors="surrogateescape"), safe="/:")
 
 
 def _log(path: str, error: Exception) -> None:
