@@ -59,6 +59,8 @@ def _exit_code(error: BaseException) -> int:
 
 def _sentence(error: BaseException) -> str:
     match error:
+        case SolveError():
+            return f"failed to build: failed to solve: {error}"
         case BuildwrightError():
             return str(error) or type(error).__name__
         case Interrupted():

@@ -11,6 +11,8 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgressGroup:
+    """Vertices that are shown as one step; a `weak` group only as long as it has several."""
+
     id: str
     name: str = ""
     weak: bool = False
@@ -56,6 +58,8 @@ class VertexLog:
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
+    """A source file, such as a Dockerfile, as the frontend read it."""
+
     filename: str
     data: bytes
     language: str = ""
@@ -73,6 +77,8 @@ class SourceRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VertexWarning:
+    """What a frontend's check has to say of a step; `level` 1 is the most urgent."""
+
     vertex: str
     level: int
     short: str
