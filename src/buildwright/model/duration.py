@@ -6,7 +6,6 @@ A duration is an integer of nanoseconds. Written: `300ms`, `1h30m`, `-1.5s`, `0`
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
 NANOSECOND = 1
 MICROSECOND = 1_000
@@ -17,7 +16,7 @@ HOUR = 60 * MINUTE
 
 _UNITS = {"ns": 1, "us": MICROSECOND, "µs": MICROSECOND, "μs": MICROSECOND, "ms": MILLISECOND}
 _UNITS |= {"s": SECOND, "m": MINUTE, "h": HOUR}
-_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+_PART = re.compile(r"(?=\.?[0-9])([0-9]*)\.?([0-9]*)(ns|us|µs|μs|ms|s|m|h)")
 _LIMIT = 1 << 63
 
 
@@ -28,8 +27,8 @@ def parse(text: str) -> int:
         return 0
     total, at = 0, 0
     while part := _PART.match(rest, at):
-        number, unit = part.groups()
-        total += int(Fraction("0" + number if number.startswith(".") else number.rstrip(".")) * _UNITS[unit])
+        whole, fraction, unit = part.groups()
+        total += int(whole or "0") * _UNITS[unit] + int(fraction or "0") * _UNITS[unit] // 10 ** len(fraction)
         at = part.end()
     if not rest or at != len(rest) or total >= _LIMIT:
         raise ValueError(f'invalid duration "{text}": write a number and a unit, like 20s, 1m30s or 500ms')
