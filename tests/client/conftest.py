@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -114,3 +116,20 @@ def daemon() -> type[Daemon]:
 def status_message() -> Callable[[str], bytes]:
     """Encodes a status message with one vertex of that name."""
     return message
+
+
+@pytest.fixture
+def tar_of() -> Callable[..., io.BytesIO]:
+    """Makes a tar of texts by file name, such as a context for `Uploads`."""
+
+    def make(**files: str) -> io.BytesIO:
+        made = io.BytesIO()
+        with tarfile.open(fileobj=made, mode="w") as tar:
+            for name, text in files.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(text.encode())
+                tar.addfile(entry, io.BytesIO(text.encode()))
+        made.seek(0)
+        return made
+
+    return make

@@ -60,6 +60,24 @@ def test_a_missing_file_tells_the_step_that_copies_it() -> None:
     assert error.sources[0].ranges == ((3, 3),)
 
 
+def test_a_refused_push_tells_how_to_log_in() -> None:
+    error = solve_error(recorded("push_refused"))
+    assert str(error).startswith("failed to push 127.0.0.1:15591/team/app:1: ")
+    assert str(error).endswith(
+        "401 Unauthorized; run docker login 127.0.0.1:15591 with an account that may push there"
+    )
+
+
+def test_advice_to_log_in_is_given_once() -> None:
+    told = "failed to push docker.io/a/b:1: push access denied: run docker login"
+    assert str(failure(message=told)) == told
+
+
+def test_docker_hub_is_logged_in_to_without_its_name() -> None:
+    told = "failed to push docker.io/a/b:1: push access denied, repository does not exist"
+    assert str(failure(message=told)).endswith("; run docker login with an account that may push there")
+
+
 @pytest.mark.parametrize("name", ["subrequest", "frontend_cap"])
 def test_what_a_frontend_is_too_old_for_tells_how_to_get_a_newer_one(name: str) -> None:
     assert "# syntax=docker/dockerfile:1" in str(solve_error(recorded(name)))

@@ -24,6 +24,9 @@ STACK = _PREFIX + "stack.Stack+json"
 FRONTEND_CAP = _PREFIX + "errdefs.FrontendCap+json"
 SUBREQUEST = _PREFIX + "errdefs.Subrequest+json"
 
+_PUSH_REFUSED = re.compile(
+    r"failed to push ([^\s/]+)/.*(401 Unauthorized|403 Forbidden|authorization failed|access denied|no basic auth)"
+)
 _PASSWORD = re.compile(r"(://[^\s/:@]*):[^\s/@]+@")
 _SIGNATURE = re.compile(
     r"([?&][^\s=&]*(?:signature|token|credential|password|secret|sig|key)[^\s=&]*)=[^\s&\"']+", re.IGNORECASE
@@ -47,6 +50,8 @@ def solve_error(error: RpcError) -> SolveError:
             message += (
                 "; a newer frontend may have it, named in the Dockerfile's first line: # syntax=docker/dockerfile:1"
             )
+    if (refused := _PUSH_REFUSED.search(message)) and "docker login" not in message:
+        message += f"; run {_login(refused[1])} with an account that may push there"
     return SolveError(
         message,
         code=error.code,
@@ -55,6 +60,10 @@ def solve_error(error: RpcError) -> SolveError:
         sources=tuple(sources),
         stack="\n".join(stacks),
     )
+
+
+def _login(host: str) -> str:
+    return "docker login" if host == "docker.io" else f"docker login {host}"
 
 
 def redact(text: str) -> str:

@@ -184,7 +184,10 @@ async def fetch(request: TokenRequest) -> Token:
     # 0.1 s to import, and most builds ask for no token.
     import httpx2
 
-    async with httpx2.AsyncClient(timeout=TIMEOUT) as http:
+    from buildwright import __version__
+
+    agent = {"User-Agent": f"buildwright/{__version__}"}
+    async with httpx2.AsyncClient(headers=agent, timeout=TIMEOUT) as http:
         while isinstance(step, Ask):
             try:
                 async with asyncio.timeout(TIMEOUT):
