@@ -7,7 +7,7 @@ Every failure is a ClusterError (the server refused), a ConnectError (it cannot 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
@@ -140,7 +140,7 @@ class Cluster:
 
     async def follow(
         self, kind: Kind, *, labels: Mapping[str, str] | None = None, name: str = ""
-    ) -> AsyncIterator[tuple[Object, ...]]:
+    ) -> AsyncGenerator[tuple[Object, ...], None]:
         """The selected objects now, and again after every change, for ever.
 
         Taken up again where it was when the server ends the watch, anew when that is too long ago (410). Where

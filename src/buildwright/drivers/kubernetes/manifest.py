@@ -1,7 +1,8 @@
 """A node's objects in the cluster, as pure functions of its options.
 
 The form is buildx's (driver/kubernetes/manifest), so that either tool uses what the other made. Where it differs:
-a start-up probe makes a pod ready as soon as its daemon answers; ephemeral-storage requests are requests; a rootless
+the first readiness probe waits until the daemon answers (--wait came with BuildKit 0.12),
+so that it succeeds and no probe period is lost; ephemeral-storage requests are requests; a rootless
 daemon is told where its configuration is; ConfigMaps are numbered in the order of their folders.
 """
 
@@ -24,10 +25,19 @@ ROOTLESS_STATE = "/home/user/.local/share/buildkit"
 
 Manifest = dict[str, Any]
 
-_PROBE = {"exec": {"command": ["buildctl", "debug", "workers"]}}
-_STARTUP = {**_PROBE, "periodSeconds": 1, "timeoutSeconds": 10, "failureThreshold": 300}
-_READINESS = {**_PROBE, "periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 3}
-_LIVENESS = {**_PROBE, "periodSeconds": 30, "timeoutSeconds": 60, "failureThreshold": 3}
+_READINESS = {
+    "exec": {"command": ["sh", "-c", "buildctl --wait debug workers || exec buildctl debug workers"]},
+    "periodSeconds": 10,
+    "timeoutSeconds": 10,
+    "failureThreshold": 3,
+}
+_LIVENESS = {
+    "exec": {"command": ["buildctl", "debug", "workers"]},
+    "initialDelaySeconds": 30,
+    "periodSeconds": 30,
+    "timeoutSeconds": 60,
+    "failureThreshold": 10,
+}
 
 
 def labels(name: str, options: Options) -> dict[str, str]:
@@ -75,7 +85,6 @@ def _pod(name: str, node: Node, options: Options) -> Manifest:
             args=_arguments(node, options), env=[{"name": k, "value": options.env[k]} for k in sorted(options.env)]
         ),
         "securityContext": _security(options),
-        "startupProbe": _STARTUP,
         "readinessProbe": _READINESS,
         "livenessProbe": _LIVENESS,
         **_given(resources=_given(requests=dict(options.requests), limits=dict(options.limits)), volumeMounts=mounts),
