@@ -67,11 +67,30 @@ def test_a_framed_stat_is_a_prefix_and_a_packet(entry: Stat) -> None:
     assert fsutil.decode_packet(framed[5:]) == Packet(PacketType.STAT, entry)
 
 
-@given(uint32, st.binary(max_size=300))
-def test_a_framed_data_header_with_its_content_is_a_prefix_and_a_packet(file_id: int, data: bytes) -> None:
-    framed = fsutil.framed_data_header(file_id, len(data)) + data
-    assert framed[:5] == b"\0" + (len(framed) - 5).to_bytes(4, "big")
-    assert fsutil.decode_packet(framed[5:]) == Packet(PacketType.DATA, None, file_id, data)
+@given(uint32, st.binary(min_size=1, max_size=300))
+def test_framed_content_is_a_prefix_and_a_packet_and_so_is_its_end(file_id: int, data: bytes) -> None:
+    framing = fsutil.ContentFraming(file_id)
+    for framed, content in ((framing.header(len(data)) + data, data), (framing.end, b"")):
+        assert framed[:5] == b"\0" + (len(framed) - 5).to_bytes(4, "big")
+        assert fsutil.decode_packet(framed[5:]) == Packet(PacketType.DATA, None, file_id, content)
+
+
+@given(packets)
+def test_a_request_is_told_from_every_other_packet_at_a_glance(packet: Packet) -> None:
+    found = fsutil.requested_id(fsutil.encode_packet(packet))
+    assert found is None or packet == Packet(PacketType.REQ, None, found)
+
+
+@given(st.integers(1, 2**32 - 1))
+def test_a_plain_request_is_read_at_a_glance(file_id: int) -> None:
+    assert fsutil.requested_id(fsutil.encode_packet(Packet(PacketType.REQ, id=file_id))) == file_id
+
+
+@given(st.binary(max_size=8))
+def test_what_is_read_at_a_glance_is_what_the_decoder_reads(tail: bytes) -> None:
+    message = b"\x08\x01\x18" + tail
+    found = fsutil.requested_id(message)
+    assert found is None or fsutil.decode_packet(message) == Packet(PacketType.REQ, None, found)
 
 
 def test_the_end_of_a_listing_is_an_empty_message() -> None:

@@ -84,10 +84,32 @@ class Packet(NamedTuple):
     data: bytes = b""
 
 
+_ONE_BYTE = tuple(bytes((value,)) for value in range(0x80))
+
+
 def varint(value: int) -> bytes:
     """`value`, taken as 64 bits, in protobuf's base-128 form."""
+    # Spelled out for the lengths that a listing is made of: lengths and sizes, ids, and times of our days.
     if 0 <= value < 0x80:
-        return bytes((value,))
+        return _ONE_BYTE[value]
+    if 0 < value < 1 << 14:
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    if 0 < value < 1 << 21:
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
+    if 1 << 56 <= value < 1 << 63:
+        return bytes(
+            (
+                value & 0x7F | 0x80,
+                value >> 7 & 0x7F | 0x80,
+                value >> 14 & 0x7F | 0x80,
+                value >> 21 & 0x7F | 0x80,
+                value >> 28 & 0x7F | 0x80,
+                value >> 35 & 0x7F | 0x80,
+                value >> 42 & 0x7F | 0x80,
+                value >> 49 & 0x7F | 0x80,
+                value >> 56,
+            )
+        )
     value &= _UINT64
     encoded = bytearray()
     while value > 0x7F:
@@ -97,7 +119,9 @@ def varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-_cached_varint = cache(varint)
+@cache
+def _mode_field(mode: int) -> bytes:
+    return b"\x10" + varint(mode) if mode else b""
 
 
 def _length_delimited(tag: bytes, value: bytes) -> bytes:
@@ -107,27 +131,30 @@ def _length_delimited(tag: bytes, value: bytes) -> bytes:
 def encode_stat(stat: Stat) -> bytes:
     """`stat` as a `fsutil.types.Stat` message, fields in ascending order, as Go writes it."""
     path, mode, size, mod_time, linkname, uid, gid, dev_major, dev_minor, xattrs = stat
-    parts = [b"\x0a", varint(len(path)), path]
-    if mode:
-        parts += b"\x10", _cached_varint(mode)
+    encoded = b"\x0a" + varint(len(path)) + path + _mode_field(mode)
     if uid:
-        parts += b"\x18", varint(uid)
+        encoded += b"\x18" + varint(uid)
     if gid:
-        parts += b"\x20", varint(gid)
+        encoded += b"\x20" + varint(gid)
     if size:
-        parts += b"\x28", varint(size)
+        encoded += b"\x28" + varint(size)
     if mod_time:
-        parts += b"\x30", varint(mod_time)
+        encoded += b"\x30" + varint(mod_time)
     if linkname:
-        parts += b"\x3a", varint(len(linkname)), linkname
+        encoded += _length_delimited(b"\x3a", linkname)
     if dev_major:
-        parts += b"\x40", varint(dev_major)
+        encoded += b"\x40" + varint(dev_major)
     if dev_minor:
-        parts += b"\x48", varint(dev_minor)
-    for key in sorted(xattrs):
-        entry = _length_delimited(b"\x0a", os.fsencode(key)) + _length_delimited(b"\x12", xattrs[key])
-        parts += b"\x52", varint(len(entry)), entry
-    return b"".join(parts)
+        encoded += b"\x48" + varint(dev_minor)
+    if xattrs:
+        encoded += b"".join(_xattr(key, xattrs[key]) for key in sorted(xattrs))
+    return encoded
+
+
+def _xattr(key: str, value: bytes) -> bytes:
+    return _length_delimited(
+        b"\x52", _length_delimited(b"\x0a", os.fsencode(key)) + _length_delimited(b"\x12", value)
+    )
 
 
 def encode_packet(packet: Packet) -> bytes:
@@ -149,15 +176,33 @@ def framed_stat(stat: Stat) -> bytes:
     return b"\0" + (len(header) + len(encoded)).to_bytes(4, "big") + header + encoded
 
 
-def framed_data_header(file_id: int, length: int) -> bytes:
-    """The gRPC prefix and DATA packet of `file_id` up to its `length` bytes of content, which follow it.
+class ContentFraming:
+    """The DATA packets of one file in gRPC messages, but for the content itself.
 
-    With length 0 it is the packet that ends the file.
+    `header(n)` is what comes before `n` bytes of content, `end` the message that ends the file.
     """
-    header = b"\x08\x02\x18" + varint(file_id) if file_id else b"\x08\x02"
-    if length:
-        header += b"\x22" + varint(length)
-    return b"\0" + (len(header) + length).to_bytes(4, "big") + header
+
+    __slots__ = ("_packet", "end")
+
+    def __init__(self, file_id: int) -> None:
+        self._packet = b"\x08\x02\x18" + varint(file_id) if file_id else b"\x08\x02"
+        self.end = b"\0\0\0\0" + _ONE_BYTE[len(self._packet)] + self._packet
+
+    def header(self, length: int) -> bytes:
+        packet = self._packet + b"\x22" + varint(length)
+        return b"\0" + (len(packet) + length).to_bytes(4, "big") + packet
+
+
+def requested_id(message: bytes) -> int | None:
+    """The id in a REQ packet; None for any other packet, and for a REQ written in some unusual way."""
+    if not 3 < len(message) < 9 or not message.startswith(b"\x08\x01\x18"):
+        return None
+    file_id = 0
+    for shift, byte in enumerate(message[3:]):
+        file_id |= (byte & 0x7F) << 7 * shift
+        if byte < 0x80:
+            return file_id & _UINT32 if shift + 4 == len(message) else None
+    return None
 
 
 def decode_packet(message: bytes) -> Packet:

@@ -27,8 +27,8 @@ from buildwright.wire.fsutil import (
     Stat,
     decode_packet,
     encode_packet,
-    framed_data_header,
     framed_stat,
+    requested_id,
 )
 from buildwright.wire.rpc import frame
 
@@ -64,10 +64,6 @@ class Sender:
         self._next_id += 1
         return framed_stat(stat)
 
-    def content_header(self, file_id: int, length: int) -> bytes:
-        """What comes before `length` bytes of content; with length 0, what ends the content."""
-        return framed_data_header(file_id, length)
-
     def feed(self, messages: Iterable[bytes]) -> list[Requested]:
         """Take in the receiver's messages; returns what it asks for now and sets `finished` at its FIN.
 
@@ -75,17 +71,24 @@ class Sender:
         """
         requested = []
         for message in messages:
+            file_id = requested_id(message)
+            if file_id is not None:
+                requested.append(self._request(file_id))
+                continue
             packet = decode_packet(message)
             if packet.type == PacketType.REQ:
-                entry = self._unrequested.pop(packet.id, None)
-                if entry is None:
-                    raise ProtocolError(f"the receiver of a folder asked for the invalid file id {packet.id}")
-                requested.append(Requested(packet.id, *entry))
+                requested.append(self._request(packet.id))
             elif packet.type == PacketType.FIN:
                 self.finished = True
             elif packet.type == PacketType.ERR:
                 raise RpcError(Code.UNKNOWN, "error from receiver: " + packet.data.decode(errors="replace"))
         return requested
+
+    def _request(self, file_id: int) -> Requested:
+        entry = self._unrequested.pop(file_id, None)
+        if entry is None:
+            raise ProtocolError(f"the receiver of a folder asked for the invalid file id {file_id}")
+        return Requested(file_id, *entry)
 
 
 @dataclass(frozen=True, slots=True)

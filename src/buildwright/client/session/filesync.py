@@ -19,7 +19,7 @@ from buildwright.client.session.followpaths import follow, without_inner
 from buildwright.client.session.walk import Filter, unreadable, walk
 from buildwright.client.session.wildcards import PatternError
 from buildwright.errors import BuildwrightError, Code, ContextError, ProtocolError, RpcError
-from buildwright.wire.fsutil import Stat
+from buildwright.wire.fsutil import ContentFraming, Stat
 from buildwright.wire.rpc import Handler, Metadata, ServerCall
 from buildwright.wire.stream import Buffer
 from buildwright.wire.transfer import END_OF_LISTING, FIN, Requested, Sender, framed_error
@@ -183,46 +183,44 @@ class _Transfer:
         """Add up to a slice of the content that was asked for."""
         budget = _BYTES_PER_SLICE
         for _ in range(_FILES_PER_SLICE):
-            if self._reading is None:
+            reading = self._reading
+            if reading is None:
                 if not self._requests:
                     return
-                self._reading = _Reading(self._requests.popleft(), self._prefix)
-            while budget > 0:
-                data = self._reading.next(min(_CHUNK, budget))
-                chunks.append(self._sender.content_header(self._reading.id, len(data)))
-                if not data:
-                    self._service.files_sent += 1
-                    self._reading = None
-                    break
-                chunks.append(data)
-                budget -= len(data)
-                self._service.bytes_sent += len(data)
-            else:
-                return
+                reading = self._reading = _Reading(self._requests.popleft(), self._prefix)
+            while not reading.done:
+                if budget <= 0:
+                    return
+                data = reading.next(min(_CHUNK, budget))
+                if data:
+                    chunks += reading.framing.header(len(data)), data
+                    budget -= len(data)
+                    self._service.bytes_sent += len(data)
+            chunks.append(reading.framing.end)
+            self._service.files_sent += 1
+            self._reading = None
 
 
 class _Reading:
-    """An open file of the context on its way out."""
+    """An open file of the context on its way out. It closes itself when `done`."""
 
-    __slots__ = ("_done", "_fd", "_left", "_path", "id")
+    __slots__ = ("_fd", "_left", "_path", "done", "framing")
 
     def __init__(self, request: Requested, prefix: bytes) -> None:
-        self.id = request.id
+        self.framing = ContentFraming(request.id)
+        self.done = False
         self._path = prefix + request.path
         self._left = request.size
-        self._done = False
-        self._fd = -1
         try:
             self._fd = os.open(self._path, _OPEN_FLAGS)
         except OSError as error:
             if error.errno not in _SENT_EMPTY:
                 raise unreadable(self._path, error) from error
+            self._fd = -1
+            self.done = True
 
     def next(self, limit: int) -> bytes:
-        """Up to `limit` bytes; b"" at the end, which also closes the file."""
-        if self._fd < 0 or self._done:
-            self.close()
-            return b""
+        """Up to `limit` bytes; b"" at the end."""
         # One byte more than is expected: if it does not come, the end is known without another read.
         wanted = min(limit, self._left + 1) if self._left >= 0 else limit
         try:
@@ -230,12 +228,12 @@ class _Reading:
         except OSError as error:
             raise unreadable(self._path, error) from error
         self._left -= len(data)
-        self._done = self._left == 0 and len(data) < wanted
-        if not data:
+        if not data or (self._left == 0 and len(data) < wanted):
             self.close()
         return data
 
     def close(self) -> None:
+        self.done = True
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
