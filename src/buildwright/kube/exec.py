@@ -119,7 +119,7 @@ class ExecStream:
     async def read(self, limit: int = 1 << 20, /) -> bytes:
         from websockets.exceptions import ConnectionClosed
 
-        while not self._pending:
+        while self._failure is not None or not self._pending:
             if self._failure is not None:
                 raise self._failure
             if self._output.end is not None or self._output.stdout_closed:
@@ -193,6 +193,7 @@ class ExecStream:
 
     async def aclose(self) -> None:
         self._keepalive.cancel()
+        self._failure = self._failure or ConnectionLostError(f"the stream to pod {self._pod} has been closed")
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self._connection.close()

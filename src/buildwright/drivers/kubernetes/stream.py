@@ -31,6 +31,7 @@ class PodStream:
         self._pod = pod
         self._container = container
         self._death: Death | None = None
+        self._closed = False
         self._watch = asyncio.create_task(self._follow(), name=f"watch of pod {pod.name}")
 
     async def read(self, limit: int = 1 << 20, /) -> bytes:
@@ -49,6 +50,7 @@ class PodStream:
         await self._stream.close_write()
 
     async def aclose(self) -> None:
+        self._closed = True
         self._watch.cancel()
         try:
             await self._stream.aclose()
@@ -56,6 +58,8 @@ class PodStream:
             await self._cluster.aclose()
 
     async def _explained(self, error: ConnectionLostError) -> ConnectionLostError:
+        if self._closed:
+            return error
         await asyncio.wait([self._watch], timeout=LEARNING)
         if self._death is None:
             return ConnectionLostError(f"the builder's daemon was lost: {error}")

@@ -1,0 +1,397 @@
+"""A Kubernetes API server in memory: objects, watches and exec over WebSocket, on a real HTTP port.
+
+async with ApiServer() as server:
+    config = load(str(server.kubeconfig(folder)))
+
+It keeps any namespaced resource as plain JSON. `controller` makes ready pods for a Deployment as it is created;
+replace it to make others. `refuse` answers chosen requests with a Status. A pod's exec stream is served by
+`exec_handler`, which gets its stdin and stdout as a byte stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+from buildwright.errors import ConnectionLostError
+from buildwright.kube.frames import CLOSE, STATUS, STDERR, STDIN, STDOUT, V4, V5, split
+from buildwright.wire.memory import memory_pair
+from buildwright.wire.stream import ByteStream
+
+Object = dict[str, Any]
+ExecHandler = Callable[[ByteStream], Awaitable[int]]
+
+_KINDS = {"deployments": "Deployment", "configmaps": "ConfigMap", "pods": "Pod"}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that is a failure."""
+
+    status: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    verb: str
+    plural: str
+    namespace: str
+    name: str
+    query: Mapping[str, list[str]]
+    headers: Mapping[str, str]
+    body: Any
+    head: bytes
+
+
+@dataclass(eq=False, slots=True)
+class _Watch:
+    request: Request
+    events: asyncio.Queue[Object | None] = field(default_factory=asyncio.Queue)
+
+
+class ApiServer:
+    """See the module. `requests` lists (verb, resource, name) of all that came."""
+
+    def __init__(self, *, subprotocols: tuple[str, ...] = (V5, V4)) -> None:
+        self.objects: dict[tuple[str, str, str], Object] = {}
+        self.requests: list[tuple[str, str, str]] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.refuse: dict[tuple[str, str], Refusal] = {}
+        self.controller: Callable[[Object], None] = self.make_ready
+        self.exec_handler: ExecHandler = _echo
+        self.exec_stderr = b""
+        self.address = ""
+        self._subprotocols = subprotocols
+        self._version = 0
+        self._watches: list[_Watch] = []
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self._stack.push_async_callback(self._close, server)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _close(self, server: asyncio.Server) -> None:
+        server.close()
+        self.cut()
+        tasks = [task for task in self._connections.values() if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def kubeconfig(self, folder: Path, *, namespace: str = "default", token: str = "t0p-secret") -> Path:
+        """Write a kubeconfig for this server."""
+        path = folder / "kubeconfig"
+        context = {"cluster": "fake", "user": "fake", "namespace": namespace}
+        content = {
+            "current-context": "fake",
+            "clusters": [{"name": "fake", "cluster": {"server": self.address}}],
+            "users": [{"name": "fake", "user": {"token": token}}],
+            "contexts": [{"name": "fake", "context": context}],
+        }
+        path.write_text(json.dumps(content))
+        return path
+
+    def cut(self) -> None:
+        """End all connections, as a server does that is killed."""
+        for writer in list(self._connections):
+            writer.transport.abort()
+
+    def end_watches(self) -> None:
+        """End the watches that go on, as a server does after some minutes."""
+        for watch in self._watches:
+            watch.events.put_nowait(None)
+
+    # --- objects ---------------------------------------------------------------------------------------------
+
+    def put(self, plural: str, item: Object, namespace: str = "default") -> None:
+        """Create or replace an object and tell the watches."""
+        self._version += 1
+        key = (plural, namespace, item["metadata"]["name"])
+        item = copy.deepcopy(item)
+        item["metadata"].setdefault("uid", f"uid-{self._version}")
+        item["metadata"]["resourceVersion"] = str(self._version)
+        event = "MODIFIED" if key in self.objects else "ADDED"
+        self.objects[key] = item
+        self._tell(event, plural, namespace, item)
+
+    def drop(self, plural: str, name: str, namespace: str = "default") -> Object | None:
+        """Delete an object and tell the watches."""
+        item = self.objects.pop((plural, namespace, name), None)
+        if item is not None:
+            self._version += 1
+            item["metadata"]["resourceVersion"] = str(self._version)
+            self._tell("DELETED", plural, namespace, item)
+        return item
+
+    def update_pod(self, name: str, namespace: str = "default", **status: Any) -> None:
+        """Change fields of a pod's status."""
+        pod = copy.deepcopy(self.objects["pods", namespace, name])
+        pod["status"].update(status)
+        self.put("pods", pod, namespace)
+
+    def make_ready(self, deployment: Object, namespace: str = "default") -> None:
+        """Give a Deployment all its pods, ready."""
+        metadata, spec = deployment["metadata"], deployment["spec"]
+        for number in range(spec["replicas"]):
+            self.put("pods", pod(f"{metadata['name']}-{number}", spec["template"]), namespace)
+        self.put("deployments", {**deployment, "status": {"readyReplicas": spec["replicas"]}}, namespace)
+
+    def _tell(self, event: str, plural: str, namespace: str, item: Object) -> None:
+        for watch in self._watches:
+            if (watch.request.plural, watch.request.namespace) == (plural, namespace) and _selected(
+                item, watch.request.query
+            ):
+                watch.events.put_nowait({"type": event, "object": copy.deepcopy(item)})
+
+    # --- HTTP ------------------------------------------------------------------------------------------------
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections[writer] = asyncio.current_task()
+        try:
+            while True:
+                request = await _read_request(reader)
+                self.requests.append((request.verb, request.plural, request.name))
+                self.headers.append(request.headers)
+                refusal = self.refuse.get((request.verb, request.plural))
+                if refusal is not None:
+                    await _answer(writer, refusal.status, _status(refusal))
+                elif request.verb == "exec":
+                    await self._exec(request, reader, writer)
+                    return
+                elif request.verb == "watch":
+                    await self._watch(request, writer)
+                else:
+                    await _answer(writer, *self._call(request))
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            del self._connections[writer]
+            writer.transport.abort()
+
+    def _call(self, request: Request) -> tuple[int, Object]:
+        plural, namespace = request.plural, request.namespace
+        name = request.name or (request.body or {}).get("metadata", {}).get("name", "")
+        found = self.objects.get((plural, namespace, name))
+        if request.verb == "list":
+            items = [
+                item
+                for (kind, space, _), item in self.objects.items()
+                if (kind, space) == (plural, namespace) and _selected(item, request.query)
+            ]
+            return 200, {"kind": f"{_KINDS[plural]}List", "metadata": {"resourceVersion": str(self._version)}} | {
+                "items": items
+            }
+        if request.verb == "create":
+            if found is not None:
+                return 409, _status(Refusal(409, "AlreadyExists", f'{plural} "{name}" already exists'))
+            self.put(plural, request.body, namespace)
+            if plural == "deployments":
+                self.controller(self.objects[plural, namespace, name])
+            return 201, self.objects[plural, namespace, name]
+        if found is None:
+            return 404, _status(Refusal(404, "NotFound", f'{plural} "{name}" not found'))
+        if request.verb == "update":
+            self.put(plural, request.body, namespace)
+        elif request.verb == "patch":
+            patched = _merged(found, request.body)
+            self.put(plural, patched, namespace)
+            if plural == "deployments":
+                self.controller(self.objects[plural, namespace, name])
+        elif request.verb == "delete":
+            self.drop(plural, name, namespace)
+            return 200, {"kind": "Status", "apiVersion": "v1", "status": "Success"}
+        return 200, self.objects[plural, namespace, name]
+
+    async def _watch(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        watch = _Watch(request)
+        since = int(request.query.get("resourceVersion", ["0"])[0] or 0)
+        for (plural, namespace, _), item in self.objects.items():
+            newer = int(item["metadata"]["resourceVersion"]) > since
+            if (
+                (plural, namespace) == (request.plural, request.namespace)
+                and newer
+                and _selected(item, request.query)
+            ):
+                watch.events.put_nowait({"type": "MODIFIED", "object": copy.deepcopy(item)})
+        self._watches.append(watch)
+        try:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while (event := await watch.events.get()) is not None:
+                line = json.dumps(event).encode() + b"\n"
+                writer.write(b"%x\r\n%s\r\n" % (len(line), line))
+                await writer.drain()
+            writer.write(b"0\r\n\r\n")
+        finally:
+            self._watches.remove(watch)
+
+    # --- exec ------------------------------------------------------------------------------------------------
+
+    async def _exec(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from websockets.protocol import State
+        from websockets.server import ServerProtocol
+
+        pod = self.objects.get(("pods", request.namespace, request.name))
+        if pod is None:
+            refusal = Refusal(404, "NotFound", f'pods "{request.name}" not found')
+            await _answer(writer, 404, _status(refusal))
+            return
+        protocol = ServerProtocol(subprotocols=list(self._subprotocols), max_size=None)  # type: ignore[arg-type]
+        protocol.receive_data(request.head)
+        protocol.send_response(protocol.accept(protocol.events_received()[0]))  # type: ignore[arg-type]
+        ours, theirs = memory_pair()
+        async with asyncio.TaskGroup() as group:
+            incoming = group.create_task(_pump_in(protocol, reader, writer, ours))
+            outgoing = group.create_task(_pump_out(protocol, writer, ours))
+            code = await self.exec_handler(theirs)
+            await theirs.aclose()
+            await outgoing
+            if protocol.state is State.OPEN:
+                for data in split(STDERR, self.exec_stderr):
+                    protocol.send_binary(data)
+                protocol.send_binary(bytes((STATUS,)) + json.dumps(_exit_status(code)).encode())
+                protocol.send_close(1000)
+            _flush(protocol, writer)
+            incoming.cancel()
+
+
+async def _pump_in(protocol: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to: ByteStream) -> None:
+    from websockets.frames import Opcode
+
+    _flush(protocol, writer)
+    try:
+        while data := await reader.read(1 << 20):
+            protocol.receive_data(data)
+            _flush(protocol, writer)
+            for frame in protocol.events_received():
+                if frame.opcode is not Opcode.BINARY:
+                    continue
+                if frame.data[0] == STDIN:
+                    await to.write(frame.data[1:])
+                elif frame.data[0] == CLOSE:
+                    await to.close_write()
+    except (ConnectionError, ConnectionLostError):
+        pass
+    await to.aclose()
+
+
+async def _pump_out(protocol: Any, writer: asyncio.StreamWriter, source: ByteStream) -> None:
+    try:
+        while data := await source.read(32 << 10):
+            for message in split(STDOUT, data):
+                protocol.send_binary(message)
+            _flush(protocol, writer)
+            await writer.drain()
+    except (ConnectionError, ConnectionLostError):
+        pass
+
+
+def _flush(protocol: Any, writer: asyncio.StreamWriter) -> None:
+    for data in protocol.data_to_send():
+        if data:
+            writer.write(data)
+
+
+async def _echo(stream: ByteStream) -> int:
+    while data := await stream.read():
+        await stream.write(data)
+    return 0
+
+
+def pod(name: str, template: Object, *, ready: bool = True) -> Object:
+    """A running pod made from a template."""
+    containers = [{"name": entry["name"]} for entry in template["spec"]["containers"]]
+    statuses = [{"name": entry["name"], "ready": ready, "restartCount": 0, "state": {}} for entry in containers]
+    return {
+        "metadata": {"name": name, **copy.deepcopy(template["metadata"])},
+        "spec": {"containers": containers, "nodeName": "node1"},
+        "status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+            "containerStatuses": statuses,
+        },
+    }
+
+
+async def _read_request(reader: asyncio.StreamReader) -> Request:
+    head = await reader.readuntil(b"\r\n\r\n")
+    start, *lines = head.decode().split("\r\n")
+    method, target, _ = start.split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    parts = urlsplit(target)
+    words = parts.path.split("/")
+    namespace, plural, name, *action = (*words[words.index("namespaces") + 1 :], "", "")[:4]
+    query = parse_qs(parts.query)
+    verbs = {
+        "GET": "get" if name else "list",
+        "POST": "create",
+        "PUT": "update",
+        "PATCH": "patch",
+        "DELETE": "delete",
+    }
+    verb = "exec" if "exec" in action else "watch" if "watch" in query else verbs[method]
+    return Request(verb, plural, namespace, name, query, headers, json.loads(body) if body else None, head)
+
+
+async def _answer(writer: asyncio.StreamWriter, status: int, body: Object) -> None:
+    data = json.dumps(body).encode()
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    writer.write(head.encode() + data)
+    await writer.drain()
+
+
+def _status(refusal: Refusal) -> Object:
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "message": refusal.message,
+        "reason": refusal.reason,
+        "code": refusal.status,
+    }
+
+
+def _exit_status(code: int) -> Object:
+    if code == 0:
+        return {"status": "Success"}
+    causes = [{"reason": "ExitCode", "message": str(code)}]
+    return {"status": "Failure", "reason": "NonZeroExitCode", "details": {"causes": causes}}
+
+
+def _selected(item: Object, query: Mapping[str, list[str]]) -> bool:
+    labels = item["metadata"].get("labels") or {}
+    wanted = [pair.partition("=") for pair in query.get("labelSelector", [""])[0].split(",") if pair]
+    fields = [pair.partition("=") for pair in query.get("fieldSelector", [""])[0].split(",") if pair]
+    return all(labels.get(key) == value.lstrip("=") for key, _, value in wanted) and all(
+        item["metadata"]["name"] == value.lstrip("=") for key, _, value in fields if key == "metadata.name"
+    )
+
+
+def _merged(target: Object, patch: Object) -> Object:
+    merged = dict(target)
+    for key, value in patch.items():
+        if isinstance(value, dict):
+            merged[key] = _merged(merged.get(key) or {}, value)
+        elif value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = value
+    return merged
