@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
-from buildwright.errors import RegistryError
+from buildwright.errors import ConfigurationError, RegistryError
 from buildwright.registry.config import Credential
 from buildwright.registry.token import Answer, Ask, Token, TokenRequest, conversation, fetch
 
@@ -223,6 +223,16 @@ def test_wrong_credentials_are_told_in_one_sentence(server: TokenServer) -> None
 def test_a_server_that_is_not_there_is_named() -> None:
     with pytest.raises(RegistryError, match=r"cannot reach the token server http://127\.0\.0\.1:1 of reg\.example"):
         asyncio.run(fetch(request(realm="http://127.0.0.1:1/token")))
+
+
+@pytest.mark.parametrize("proxy", ["socks5://u:supersecret@127.0.0.1:1", "nonsense://u:supersecret@x"])
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(ConfigurationError, match="correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY") as caught:
+        asyncio.run(fetch(request()))
+    assert "supersecret" not in str(caught.value)
 
 
 def test_nothing_secret_is_logged(server: TokenServer, caplog: pytest.LogCaptureFixture) -> None:

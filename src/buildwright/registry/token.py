@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlencode, urlsplit
 
-from buildwright.errors import RegistryError
+from buildwright.errors import ConfigurationError, RegistryError
 from buildwright.registry.config import Credential, server_key
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _reason(body: bytes) -> str:
 async def fetch(request: TokenRequest) -> Token:
     """Get a token; one minute for each request, through the proxies that the environment names.
 
-    Raises RegistryError whose text has neither secret nor token.
+    Raises RegistryError, or ConfigurationError for a proxy of no known kind; no text has a secret or a token.
     """
     talk = conversation(request)
     step = _advance(talk, None)
@@ -187,7 +187,15 @@ async def fetch(request: TokenRequest) -> Token:
     from buildwright import __version__
 
     agent = {"User-Agent": f"buildwright/{__version__}"}
-    async with httpx2.AsyncClient(headers=agent, timeout=TIMEOUT) as http:
+    try:
+        client = httpx2.AsyncClient(headers=agent, timeout=TIMEOUT)
+    except (ImportError, ValueError):
+        # Without the cause, which shows the proxy's address and with it perhaps a password.
+        raise ConfigurationError(
+            f"cannot ask the token server {_origin(request)} of {request.host} through the proxy that the environment "
+            "names: it must be an http or https address; correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY"
+        ) from None
+    async with client as http:
         while isinstance(step, Ask):
             try:
                 async with asyncio.timeout(TIMEOUT):
