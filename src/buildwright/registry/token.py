@@ -192,8 +192,8 @@ async def fetch(request: TokenRequest) -> Token:
     except (ImportError, ValueError):
         # Without the cause, which shows the proxy's address and with it perhaps a password.
         raise ConfigurationError(
-            f"cannot ask the token server {_origin(request)} of {request.host} through the proxy that the environment "
-            "names: it must be an http or https address; correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY"
+            f"cannot ask the token server {_origin(request)} of {request.host} through the proxy that the "
+            "environment names: it must be an http or https address; correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY"
         ) from None
     async with client as http:
         while isinstance(step, Ask):
