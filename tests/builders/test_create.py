@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
-from scenarios import SCENARIOS, Scenario, files_of, prepare, recorded
 
 from buildwright.builders import docker_contexts
 from buildwright.builders.create import Created, CreateOptions, create, driver_options, leave, undo
@@ -17,9 +16,10 @@ from buildwright.builders.store import Store, Transaction
 from buildwright.cli.command import Context
 from buildwright.cli.main import main
 from buildwright.errors import BuilderNotFoundError, BuildwrightError, DriverOptionError, UsageError
+from tests.builders.scenarios import SCENARIOS, Scenario, files_of, prepare, recorded
 
 if TYPE_CHECKING:
-    from conftest import Buildkitd
+    from tests.conftest import Buildkitd
 
 T = TypeVar("T")
 NO_CLUSTER = """\

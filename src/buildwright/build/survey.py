@@ -132,7 +132,10 @@ async def _asked_daemon(state: NodeState, driver: Driver) -> NodeState:
 
 
 def _distinct(platforms: Iterable[Platform]) -> tuple[Platform, ...]:
-    return tuple({str(normal): normal for normal in reversed([p.normalized() for p in platforms])}.values())[::-1]
+    found: dict[str, Platform] = {}
+    for platform in platforms:
+        found.setdefault(str(platform.normalized()), platform.normalized())
+    return tuple(found.values())
 
 
 def _as_instance(state: NodeState, instance: Instance) -> NodeState:

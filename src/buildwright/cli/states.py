@@ -9,6 +9,8 @@ from buildwright.build.survey import BuilderState, NodeState
 from buildwright.builders.record import go_json
 from buildwright.model.worker import GCPolicy
 
+_UNKNOWN = {"Endpoint": "", "Name": ""}
+"""What buildx writes for the nodes of a builder that is in error."""
 _NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -21,7 +23,7 @@ def to_json(state: BuilderState, *, current: bool) -> str:
         "Dynamic": state.dynamic,
         "LastActivity": builder.last_activity or _NEVER,
         "Name": builder.name,
-        "Nodes": None if state.error else [_node(node) for node in state.nodes],
+        "Nodes": [_node(node) for node in state.nodes] or [_UNKNOWN for _ in builder.nodes] or None,
     }
     if state.error:
         document["Err"] = str(state.error).strip()
