@@ -153,17 +153,20 @@ class Cluster:
                 current = {_name(item): item for item in objects}
                 yield tuple(current.values())
                 if watching:
-                    async for _ in self._changes(kind, labels, name, version, current):
-                        lost = 0
-                        yield tuple(current.values())
+                    try:
+                        async for _ in self._changes(kind, labels, name, version, current):
+                            lost = 0
+                            yield tuple(current.values())
+                    except ClusterError as error:
+                        if error.status != FORBIDDEN:
+                            raise
+                        watching = False
             except ConnectError:
                 lost += 1
                 if lost > _PATIENCE:
                     raise
             except ClusterError as error:
-                if error.status == FORBIDDEN and watching and "watch" in str(error):
-                    watching = False
-                elif error.status != GONE and error.status < 500:
+                if error.status != GONE and error.status < 500:
                     raise
             await asyncio.sleep(_POLL)
 

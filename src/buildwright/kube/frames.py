@@ -55,7 +55,7 @@ def parse_end(payload: bytes) -> ExecEnd:
         status = json.loads(payload)
         if not isinstance(status, dict):
             raise ValueError
-    except ValueError:
+    except (ValueError, RecursionError):
         return ExecEnd(success=False, message=payload.decode("utf-8", "replace").strip())
     details = status.get("details")
     causes = details.get("causes") if isinstance(details, dict) else None
@@ -71,7 +71,7 @@ def _exit_code(causes: object) -> int | None:
     for cause in causes if isinstance(causes, list) else ():
         if isinstance(cause, dict) and cause.get("reason") == "ExitCode":
             try:
-                return int(cause.get("message") or "")
+                return int(str(cause.get("message")))
             except ValueError:
                 return None
     return None

@@ -73,6 +73,7 @@ class ApiServer:
         self.address = ""
         self._subprotocols = subprotocols
         self._version = 0
+        self._came = asyncio.Event()
         self._watches: list[_Watch] = []
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         self._stack = AsyncExitStack()
@@ -108,6 +109,12 @@ class ApiServer:
         }
         path.write_text(json.dumps(content))
         return path
+
+    async def called(self, verb: str, plural: str) -> None:
+        """Wait until a request of this kind has come."""
+        while not any(request[:2] == (verb, plural) for request in self.requests):
+            self._came.clear()
+            await self._came.wait()
 
     def cut(self) -> None:
         """End all connections, as a server does that is killed."""
@@ -170,6 +177,7 @@ class ApiServer:
                 request = await _read_request(reader)
                 self.requests.append((request.verb, request.plural, request.name))
                 self.headers.append(request.headers)
+                self._came.set()
                 refusal = self.refuse.get((request.verb, request.plural))
                 if refusal is not None:
                     await _answer(writer, refusal.status, _status(refusal))

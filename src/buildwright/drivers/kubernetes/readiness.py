@@ -20,7 +20,8 @@ _NO_SUCH_IMAGE = re.compile(
 )
 _PULL_ATTEMPTS = 2
 _CRASHES = 3
-_RPC_PREFIX = re.compile(r"rpc error: code = \w+ desc = ")
+_NOISE = re.compile(r"rpc error: code = \w+ desc = |\.? no new claims to deallocate.*|\.? preemption: .*")
+"""Parts of kubelet's and the scheduler's messages that help nobody."""
 
 
 @dataclass(slots=True)
@@ -47,7 +48,8 @@ class Boot:
         self._judge()
 
     def feed_pods(self, pods: Sequence[Pod]) -> None:
-        self._pods = tuple(sorted(pods, key=lambda pod: pod.name))
+        """Pods that are being deleted, such as those of a builder removed just before, count for nothing."""
+        self._pods = tuple(sorted((pod for pod in pods if not pod.terminating), key=lambda pod: pod.name))
         for pod in self._pods:
             for container in pod.containers:
                 self._count_pulls(f"{pod.name}/{container.name}", container)
@@ -96,7 +98,8 @@ class Boot:
 
     def _stuck(self, key: str, container: Container) -> str:
         if container.waiting in _HOPELESS:
-            return f"{_HOPELESS[container.waiting]} ({container.waiting}: {_flat(container.message)})"
+            said = f"{container.waiting}: {_flat(container.message)}"
+            return f"{_HOPELESS[container.waiting]} ({said}): check the driver options"
         if container.waiting in _PULLING:
             error = self._pull_errors.get(key) or container.message
             tried = self._pulls.get(key, 0) >= _PULL_ATTEMPTS
@@ -125,6 +128,9 @@ def describe(pod: Pod) -> str:
     if not pod.node:
         return "waits to be scheduled"
     for container in pod.containers:
+        if container.waiting == "CrashLoopBackOff":
+            before = _exit(container.last_exit_code, container.last_ended)
+            return f"waits on {pod.node} to restart container {container.name}, which ended with {before}"
         if container.waiting and container.waiting not in ("ContainerCreating", "PodInitializing"):
             message = f": {_flat(container.message)}" if container.message else ""
             return f"waits on {pod.node} ({container.waiting}{message})"
@@ -146,4 +152,4 @@ def _exit(code: int | None, reason: str) -> str:
 
 
 def _flat(message: str) -> str:
-    return _RPC_PREFIX.sub("", " ".join(message.split())).rstrip(".")
+    return _NOISE.sub("", " ".join(message.split())).rstrip(".")

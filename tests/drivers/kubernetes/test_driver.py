@@ -1,0 +1,232 @@
+"""The kubernetes driver, against the API server double."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buildwright.drivers.driver import Driver, NodeStatus
+from buildwright.drivers.kubernetes import stream as pod_stream
+from buildwright.drivers.table import make
+from buildwright.errors import ClusterError, ConfigurationError, ConnectionLostError, NotReadyError
+from buildwright.model.node import Node
+from buildwright.model.platform import Platform
+from buildwright.testing.drivers import Sink, serve_daemon
+from buildwright.testing.kube import ApiServer, Refusal, pod
+from buildwright.wire.stream import ByteStream
+
+Scenario = Callable[[ApiServer, Driver], Awaitable[None]]
+
+
+def run(folder: Path, scenario: Scenario, files: dict[str, bytes] | None = None, **options: str) -> None:
+    async def once() -> None:
+        async with ApiServer() as server:
+            server.exec_handler = serve_daemon
+            endpoint = f"kubernetes:///b?deployment=b0&kubeconfig={server.kubeconfig(folder)}"
+            platforms = (Platform.parse("linux/amd64"),)
+            node = Node(name="b_0", endpoint=endpoint, platforms=platforms, driver_opts=options, files=files or {})
+            await scenario(server, make("kubernetes", node))
+
+    asyncio.run(once())
+
+
+def test_the_first_start_makes_config_maps_and_deployment(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        sink = Sink()
+        await driver.start(sink)
+        assert ("configmaps", "ci", "b-0-config") in server.objects
+        assert ("deployments", "ci", "b-0") in server.objects
+        assert sink.vertexes == ["[internal] booting buildkit"]
+        names = [status.id for update in sink.updates for status in update.statuses]
+        assert set(names) == {"waiting for 2 pods to be ready, timeout: 2 minutes"}
+        info = await driver.info()
+        assert info.status is NodeStatus.RUNNING
+        assert [instance.name for instance in info.instances] == ["b-0-0", "b-0-1"]
+        assert info.instances[0].platforms == (Platform.parse("linux/amd64"),)
+        await driver.remove()
+        assert not [key for key in server.objects if key[0] != "pods"]
+
+    def make_ready(server: ApiServer) -> Callable[[Any], None]:
+        return lambda deployment: server.make_ready(deployment, "ci")
+
+    async def in_ci(server: ApiServer, driver: Driver) -> None:
+        server.controller = make_ready(server)
+        await scenario(server, driver)
+
+    run(tmp_path, in_ci, {"buildkitd.toml": b"debug = true\n"}, namespace="ci", replicas="2")
+
+
+def test_what_another_made_meanwhile_is_as_good(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        server.put("configmaps", {"metadata": {"name": "b-0-config"}, "data": {"old": "x"}})
+        server.refuse["create", "deployments"] = Refusal(409, "AlreadyExists", "exists")
+        template = {"metadata": {"labels": {"app": "b-0"}}, "spec": {"containers": [{"name": "buildkitd"}]}}
+
+        def exists(deployment: Any) -> None:
+            raise AssertionError
+
+        server.controller = exists
+        starting = asyncio.ensure_future(driver.start(Sink()))
+        await server.called("create", "deployments")
+        server.put("pods", pod("b-0-x", template))
+        await starting
+        assert server.objects["configmaps", "default", "b-0-config"]["data"] == {"buildkitd.toml": "x"}
+
+    run(tmp_path, scenario, {"buildkitd.toml": b"x"})
+
+
+def test_a_workload_scaled_to_nothing_is_woken(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        deployment = server.objects["deployments", "default", "b-0"]
+        deployment["spec"]["replicas"] = 0
+        server.put("deployments", {**deployment, "status": {}})
+        server.drop("pods", "b-0-0")
+        assert (await driver.info()).status is NodeStatus.STOPPED
+        await driver.start(Sink())
+        assert (await driver.info()).status is NodeStatus.RUNNING
+
+    run(tmp_path, scenario)
+
+
+def test_waiting_ends_at_once_when_it_is_in_vain(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        def refuse(deployment: Any) -> None:
+            condition = {
+                "type": "ReplicaFailure",
+                "status": "True",
+                "reason": "FailedCreate",
+                "message": "exceeded quota: small",
+            }
+            server.put("deployments", {**deployment, "status": {"conditions": [condition]}})
+
+        server.controller = refuse
+        sink = Sink()
+        with pytest.raises(NotReadyError, match=r"node b_0 cannot become ready: .*exceeded quota: small"):
+            await driver.start(sink)
+        assert "exceeded quota" in sink.updates[-1].vertexes[0].error
+
+    run(tmp_path, scenario)
+
+
+def test_a_timeout_says_what_each_pod_waits_for(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        def make_slow(deployment: Any) -> None:
+            server.put("pods", pod("b-0-x", deployment["spec"]["template"], ready=False))
+
+        server.controller = make_slow
+        sink = Sink()
+        with pytest.raises(NotReadyError, match=r"0 of 1 pods ready; pod b-0-x runs on node1, its daemon"):
+            await driver.start(sink)
+        assert sink.lines == ["pod b-0-x runs on node1, its daemon does not answer yet"]
+
+    run(tmp_path, scenario, timeout="200ms")
+
+
+def test_a_refused_call_is_an_error_and_not_inactive(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        said = 'deployments.apps "b-0" is forbidden: User "u" cannot get resource "deployments" in API group "apps"'
+        server.refuse["get", "deployments"] = Refusal(403, "Forbidden", said)
+        with pytest.raises(ClusterError, match='cannot get resource "deployments"'):
+            await driver.info()
+
+    run(tmp_path, scenario)
+
+
+def test_pods_that_are_not_ready_are_not_opened(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        server.update_pod("b-0-0", conditions=[{"type": "Ready", "status": "False"}])
+        with pytest.raises(NotReadyError, match=r"no pod to build in namespace default .*inspect --bootstrap"):
+            await driver.open()
+
+    run(tmp_path, scenario)
+
+
+def test_a_passing_failure_of_the_api_server_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("buildwright.drivers.kubernetes.driver._FIRST_DELAY", 0.01)
+
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        server.refuse["exec", "pods"] = Refusal(500, "InternalError", "remote error: tls: internal error")
+        opening = asyncio.ensure_future(driver.open())
+        await server.called("exec", "pods")
+        server.refuse.clear()
+        await (await opening).aclose()
+
+    run(tmp_path, scenario)
+
+
+async def loss(stream: ByteStream) -> str:
+    """What ends the stream, whatever the daemon says before."""
+
+    async def read_on() -> None:
+        while await stream.read():
+            pass
+
+    with pytest.raises(ConnectionLostError) as caught:
+        await asyncio.wait_for(read_on(), 10)
+    await stream.aclose()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("leaving", [True, False])
+def test_a_deleted_pod_ends_its_streams_with_the_reason(
+    tmp_path: Path, leaving: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pod_stream, "LEAVING", 0.05)
+
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        stream = await driver.open()
+        if leaving:
+            item = server.objects["pods", "default", "b-0-0"]
+            item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+            server.put("pods", item)
+            assert "pod b-0-0 on node1 is being deleted" in await loss(stream)
+        else:
+            server.drop("pods", "b-0-0")
+            assert "pod b-0-0 on node1 was deleted" in await loss(stream)
+
+    run(tmp_path, scenario)
+
+
+def test_a_broken_stream_waits_for_the_cluster_to_say_why(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        dying = asyncio.Event()
+
+        async def die(stream: ByteStream) -> int:
+            await dying.wait()
+            return 137
+
+        await driver.start(Sink())
+        server.exec_handler = die
+        server.requests.clear()
+        stream = await driver.open()
+        losing = asyncio.ensure_future(loss(stream))
+        await server.called("watch", "pods")
+        dying.set()
+        ended = {"exitCode": 137, "reason": "OOMKilled"}
+        status = {
+            "name": "buildkitd",
+            "restartCount": 1,
+            "state": {"running": {}},
+            "lastState": {"terminated": ended},
+        }
+        server.update_pod("b-0-0", containerStatuses=[status])
+        said = await losing
+        assert "pod b-0-0 on node1" in said
+        assert "limits.memory" in said
+
+    run(tmp_path, scenario)
+
+
+def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
+    endpoint = f"kubernetes:///b?deployment=b0&kubeconfig={tmp_path}/gone"
+    driver = make("kubernetes", Node(name="b0", endpoint=endpoint))
+    with pytest.raises(ConfigurationError, match=f"{tmp_path}/gone does not exist"):
+        asyncio.run(driver.info())

@@ -1,0 +1,191 @@
+"""Calls to the API and watches, against the API server double."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from buildwright.errors import ClusterError, ConfigurationError, ConnectError
+from buildwright.kube import api
+from buildwright.kube.api import CONFIG_MAP, POD, Cluster
+from buildwright.kube.config import load
+from buildwright.testing.kube import ApiServer, Refusal
+
+Scenario = Callable[[ApiServer, Cluster], Awaitable[None]]
+
+
+def run(folder: Path, scenario: Scenario) -> None:
+    async def once() -> None:
+        async with ApiServer() as server, Cluster(load(str(server.kubeconfig(folder)), environ={})) as cluster:
+            await scenario(server, cluster)
+
+    asyncio.run(once())
+
+
+def config_map(name: str, **data: str) -> api.Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "data": data,
+    }
+
+
+def test_objects_are_created_read_changed_and_deleted(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        assert await cluster.get(CONFIG_MAP, "a") is None
+        assert await cluster.create(config_map("a", x="1"), CONFIG_MAP) is not None
+        assert await cluster.create(config_map("a", x="2"), CONFIG_MAP) is None
+        await cluster.replace(config_map("a", x="3"), CONFIG_MAP)
+        await cluster.patch(CONFIG_MAP, "a", {"data": {"y": "4"}})
+        found = await cluster.get(CONFIG_MAP, "a")
+        assert found is not None
+        assert found["data"] == {"x": "3", "y": "4"}
+        assert await cluster.delete(CONFIG_MAP, "a") is True
+        assert await cluster.delete(CONFIG_MAP, "a") is False
+
+    run(tmp_path, scenario)
+
+
+def test_objects_are_listed_by_label_and_name(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        for name in ("a", "b"):
+            server.put("configmaps", config_map(name))
+        server.put("configmaps", config_map("a"), namespace="other")
+        assert [item["metadata"]["name"] for item in (await cluster.list(CONFIG_MAP))[0]] == ["a", "b"]
+        assert len((await cluster.list(CONFIG_MAP, labels={"app": "b"}))[0]) == 1
+        assert len((await cluster.list(CONFIG_MAP, name="a"))[0]) == 1
+
+    run(tmp_path, scenario)
+
+
+async def names_of(cluster: Cluster, changes: list[Callable[[], object]]) -> list[list[str]]:
+    """Follow ConfigMaps; after each state make the next change."""
+    states = []
+    async with asyncio.timeout(20), aclosing(cluster.follow(CONFIG_MAP)) as following:
+        async for items in following:
+            states.append([item["metadata"]["name"] for item in items])
+            if not changes:
+                break
+            changes.pop(0)()
+    return states
+
+
+def test_following_shows_every_change(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        changes: list[Callable[[], object]] = [
+            lambda: server.put("configmaps", config_map("a")),
+            lambda: server.put("configmaps", config_map("b")),
+            lambda: server.drop("configmaps", "a"),
+        ]
+        assert await names_of(cluster, changes) == [[], ["a"], ["a", "b"], ["b"]]
+
+    run(tmp_path, scenario)
+
+
+def test_a_watch_that_the_server_ends_goes_on_where_it_was(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        def end_and_change() -> None:
+            server.end_watches()
+            server.put("configmaps", config_map("b"))
+
+        first: Callable[[], object] = lambda: server.put("configmaps", config_map("a"))  # noqa: E731
+        states = await names_of(cluster, [first, end_and_change])
+        assert states[-1] == ["a", "b"]
+        assert server.requests.count(("list", "configmaps", "")) == 1
+
+    run(tmp_path, scenario)
+
+
+def test_a_watch_that_is_too_old_or_cut_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "_POLL", 0.01)
+
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        def grow_old() -> None:
+            server.refuse["watch", "configmaps"] = Refusal(410, "Expired", "too old resource version")
+            server.end_watches()
+            server.put("configmaps", config_map("a"))
+
+        def cut() -> None:
+            server.refuse.clear()
+            server.cut()
+            server.put("configmaps", config_map("b"))
+
+        states = await names_of(cluster, [grow_old, cut])
+        assert states[1:] == [["a"], ["a", "b"]]
+
+    run(tmp_path, scenario)
+
+
+def test_where_watching_is_forbidden_it_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "_POLL", 0.01)
+
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        said = 'configmaps is forbidden: User "u" cannot watch resource "configmaps" in API group ""'
+        server.refuse["watch", "configmaps"] = Refusal(403, "Forbidden", said)
+        states = await names_of(cluster, [lambda: server.put("configmaps", config_map("a"))])
+        assert states[-1] == ["a"]
+        assert server.requests.count(("watch", "configmaps", "")) == 1
+
+    run(tmp_path, scenario)
+
+
+def test_a_refused_list_is_an_error(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        said = 'pods is forbidden: User "u" cannot list resource "pods" in API group "" in the namespace "default"'
+        server.refuse["list", "pods"] = Refusal(403, "Forbidden", said)
+        with pytest.raises(ClusterError, match=r'cannot list resource "pods".*Role that allows this') as caught:
+            async with aclosing(cluster.follow(POD)) as following:
+                await anext(following)
+        assert (caught.value.status, caught.value.reason) == (403, "Forbidden")
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (Refusal(401, "Unauthorized", "Unauthorized"), 'the user of context "fake" of .*log in to the cluster again'),
+        (Refusal(404, "NotFound", 'namespaces "x" not found'), "kubectl create namespace"),
+        (Refusal(422, "Invalid", 'ConfigMap "a" is invalid:\n data'), 'refused: ConfigMap "a" is invalid: data'),
+        (Refusal(500, "", ""), "HTTP status 500"),
+    ],
+)
+def test_refusals_are_one_sentence(tmp_path: Path, refusal: Refusal, words: str) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        server.refuse["create", "configmaps"] = refusal
+        with pytest.raises(ClusterError, match=words) as caught:
+            await cluster.create(config_map("a"), CONFIG_MAP)
+        assert "\n" not in str(caught.value)
+        assert "t0p-secret" not in str(caught.value)
+
+    run(tmp_path, scenario)
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        await server.__aexit__(None, None, None)
+        with pytest.raises(ConnectError, match=rf'{server.address} cannot be reached .*context "fake" of {tmp_path}'):
+            await cluster.get(CONFIG_MAP, "a")
+
+    run(tmp_path, scenario)
+
+
+def test_a_credential_plugin_that_is_missing_or_fails_is_told(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        text = server.kubeconfig(tmp_path).read_text()
+        for plugin, words in (
+            ('{"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plugin"}', "no-such-plugin"),
+            ('{"apiVersion": "client.authentication.k8s.io/v1", "command": "false"}', "false returned 1"),
+        ):
+            path = tmp_path / "with-plugin"
+            path.write_text(text.replace('{"token": "t0p-secret"}', f'{{"exec": {plugin}}}'))
+            async with Cluster(load(str(path), environ={})) as other:
+                with pytest.raises(ConfigurationError, match=words):
+                    await other.get(CONFIG_MAP, "a")
+
+    run(tmp_path, scenario)
