@@ -119,6 +119,8 @@ class Link:
                 stream.owner.changed()
             elif stream.headers is not None and stream.reset is None:
                 self._side.accepted(stream)
+            else:
+                self.discard(stream)
         self._side.advanced()
         if self.connection.has_output:
             self.wake()

@@ -187,9 +187,13 @@ class ByteStreamSuite:
                 assert await asyncio.wait_for(other.read(), 10) == b""
             except ConnectionLostError:
                 pass
-            with pytest.raises(ConnectionLostError):
+
+            async def flood() -> None:
                 while True:
-                    await asyncio.wait_for(other.write(bytes(MEGABYTE)), 10)
+                    await other.write(bytes(MEGABYTE))
+
+            with pytest.raises(ConnectionLostError):
+                await asyncio.wait_for(flood(), 10)
 
         self.run(scenario)
 

@@ -28,6 +28,7 @@ from buildwright.wire.http2.fields import (
 )
 from buildwright.wire.http2.frames import ErrorCode, FaultError, Limits
 from buildwright.wire.http2.outbox import Outbox
+from buildwright.wire.http2.reader import FrameReader
 from buildwright.wire.http2.stream import Stream
 from buildwright.wire.stream import Buffer
 
@@ -66,16 +67,6 @@ class Allowance:
             raise FaultError(ErrorCode.ENHANCE_YOUR_CALM, "it resets streams or sends empty frames too fast")
 
 
-@dataclass(slots=True)
-class HeaderBlock:
-    """A header block whose CONTINUATION frames are still to come."""
-
-    stream: int
-    end_stream: bool
-    fragments: bytearray
-    frames: int = 1
-
-
 class Connection:
     """Both roles; `client` says which. Output is ready at once: the preface and our settings."""
 
@@ -86,18 +77,12 @@ class Connection:
         self.limits = limits = limits or Limits()
         self.streams: dict[int, Stream] = {}
         self.goaway: Goaway | None = None
-        self.settled = False
-        """The peer's first SETTINGS have arrived."""
         self.peer_streams = frames.LARGEST_STREAM
         """How many streams the peer lets us have open."""
         self._out = Outbox()
         self._fields = Decompressor(limits.header_list)
         self._allowance = Allowance(clock)
-        self._buffer = bytearray()
-        self._needed = 0
-        """How many bytes `_buffer` must hold before its frame is whole."""
-        self._preface = b"" if client else frames.PREFACE
-        self._block: HeaderBlock | None = None
+        self._reader = FrameReader(limits, b"" if client else frames.PREFACE)
         self._changed: list[Stream] = []
         self._next = 1 if client else 2
         self._highest = 0
@@ -129,8 +114,13 @@ class Connection:
 
     @property
     def midway(self) -> bool:
-        """A frame or the preface has arrived in part."""
-        return bool(self._buffer) or self._block is not None
+        """A frame, a header block or the preface has arrived in part."""
+        return self._reader.midway
+
+    @property
+    def settled(self) -> bool:
+        """The peer's first SETTINGS have arrived."""
+        return self._reader.settled
 
     @property
     def has_output(self) -> bool:
@@ -222,7 +212,7 @@ class Connection:
         if self._broken:
             return
         try:
-            self._parse(data)
+            self._take_in(data)
         except FaultError as fault:
             self._broken = True
             self.leave(fault.code, str(fault))
@@ -230,64 +220,17 @@ class Connection:
 
     # Frames.
 
-    def _parse(self, data: bytes) -> None:
-        buffer = self._buffer
-        if buffer or self._preface:
-            buffer += data
-            if self._preface and not self._take_preface():
-                return
-            if len(buffer) < self._needed:
-                return
-            data = bytes(buffer)
-            buffer.clear()
-        self._needed = 0
-        view, position, end = memoryview(data), 0, len(data)
-        unpack, streams, largest = frames.HEADER.unpack_from, self.streams, self.limits.frame
-        while end - position >= frames.HEADER_SIZE:
-            high, low, kind, flags, number = unpack(data, position)
-            size = high << 8 | low
-            if size > largest:
-                raise FaultError(ErrorCode.FRAME_SIZE_ERROR, _too_large(size, largest, data))
-            start = position + frames.HEADER_SIZE
-            stop = start + size
-            if stop > end:
-                self._needed = stop - position
-                break
-            position = stop
-            number &= frames.LARGEST_STREAM
-            if kind == frames.DATA and size and not flags & frames.PADDED and self._block is None:
+    def _take_in(self, data: bytes) -> None:
+        streams = self.streams
+        for kind, flags, number, payload, flow in self._reader.feed(data):
+            if kind == frames.DATA:
                 stream = streams.get(number)
-                if stream is not None and not stream.ended:
-                    self._data(stream, view[start:stop], size, flags)
-                    continue
-            self._dispatch(kind, flags, number, view[start:stop])
-        if position < end:
-            buffer += view[position:]
-
-    def _take_preface(self) -> bool:
-        buffer, preface = self._buffer, self._preface
-        if not preface.startswith(buffer[: len(preface)]):
-            raise FaultError(ErrorCode.PROTOCOL_ERROR, "it does not begin with the connection preface")
-        if len(buffer) < len(preface):
-            return False
-        del buffer[: len(preface)]
-        self._preface = b""
-        return True
-
-    def _dispatch(self, kind: int, flags: int, number: int, payload: memoryview) -> None:
-        if self._block is not None and (kind != frames.CONTINUATION or number != self._block.stream):
-            raise FaultError(ErrorCode.PROTOCOL_ERROR, "a header block is interrupted by another frame")
-        rule = RULES.get(kind)
-        if not self.settled and (kind != frames.SETTINGS or flags & frames.ACK):
-            raise FaultError(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS")
-        if rule is None:
-            return
-        on_stream, sizes, handler = rule
-        if on_stream is not None and on_stream != bool(number):
-            raise FaultError(ErrorCode.PROTOCOL_ERROR, f"frame type {kind} on stream {number}")
-        if len(payload) not in sizes:
-            raise FaultError(ErrorCode.FRAME_SIZE_ERROR, f"frame type {kind} of {len(payload)} bytes")
-        handler(self, flags, number, payload)
+                if stream is not None and flow == len(payload) and flow and not stream.ended:
+                    self._data(stream, payload, flow, flags)
+                else:
+                    self._odd_data(stream, number, payload, flow, flags)
+            else:
+                HANDLERS[kind](self, flags, number, payload)
 
     def _data(self, stream: Stream, payload: memoryview, flow: int, flags: int) -> None:
         """`flow` counts for the windows: the payload with its padding."""
@@ -311,67 +254,37 @@ class Connection:
             stream.marked = True
             self._changed.append(stream)
 
-    def _on_data(self, flags: int, number: int, payload: memoryview) -> None:
-        flow = len(payload)
-        payload = self._unpad(flags, payload)
-        stream = self.streams.get(number)
+    def _odd_data(self, stream: Stream | None, number: int, payload: memoryview, flow: int, flags: int) -> None:
+        """DATA that is empty, padded or late."""
         if stream is None:
             self._require_known(number, "DATA")
-            self._window -= flow
-            if self._window < 0:
-                raise FaultError(ErrorCode.FLOW_CONTROL_ERROR, "more data than the connection's window")
-            self._return(flow)
+            self._pass_over(flow)
             self._stray(number)
-            return
-        if stream.ended:
-            self._return_unseen(flow)
+        elif stream.ended:
+            self._pass_over(flow)
             self._break(stream, ErrorCode.STREAM_CLOSED, "data after the end of the stream")
-            return
-        if not payload and not flags & frames.END_STREAM:
-            self._allowance.spend()
-        self._data(stream, payload, flow, flags)
-        if flow > len(payload):
+        else:
+            if not payload and not flags & frames.END_STREAM:
+                self._allowance.spend()
+            self._data(stream, payload, flow, flags)
+            # Padding takes room in the windows, which nobody but us can give back.
             self.consume(stream, flow - len(payload))
 
     def _on_headers(self, flags: int, number: int, payload: memoryview) -> None:
-        payload = self._unpad(flags, payload)
-        if flags & frames.PRIORITIZED:
-            if len(payload) < 5:
-                raise FaultError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS too short for its priority")
-            payload = payload[5:]
-        self._block = HeaderBlock(number, bool(flags & frames.END_STREAM), bytearray(payload))
-        if flags & frames.END_HEADERS:
-            self._finish_block()
-
-    def _on_continuation(self, flags: int, number: int, payload: memoryview) -> None:
-        block = self._block
-        if block is None:
-            raise FaultError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
-        block.fragments += payload
-        block.frames += 1
-        largest = self.limits.header_list
-        if len(block.fragments) > largest or block.frames > 64 + largest // 4096:
-            raise FaultError(ErrorCode.ENHANCE_YOUR_CALM, "a header block is larger than our limit")
-        if flags & frames.END_HEADERS:
-            self._finish_block()
-
-    def _finish_block(self) -> None:
-        block = self._block
-        if block is None:
-            return
-        self._block = None
-        fields = self._fields.decode(bytes(block.fragments))
-        stream = self.streams.get(block.stream)
-        if stream is None and not self.client and block.stream > self._highest:
-            self._accept(block, fields)
+        # A block must be decoded whatever becomes of it: the state of the compression is the connection's.
+        fields = self._fields.decode(bytes(payload))
+        end = bool(flags & frames.END_STREAM)
+        stream = self.streams.get(number)
+        if stream is None and not self.client and number > self._highest:
+            self._accept(number, fields, end)
         elif stream is None:
-            self._require_known(block.stream, "HEADERS")
-            self._stray(block.stream)
+            self._require_known(number, "HEADERS")
+            self._stray(number)
         elif stream.ended:
             self._break(stream, ErrorCode.STREAM_CLOSED, "headers after the end of the stream")
         elif stream.headers is None:
-            self._answered(stream, block, fields)
-        elif not block.end_stream:
+            self._answered(stream, fields, end)
+        elif not end:
             self._break(stream, ErrorCode.PROTOCOL_ERROR, "trailers that do not end the stream")
         elif reason := flaw(fields, TRAILERS, TRAILERS):
             self._break(stream, ErrorCode.PROTOCOL_ERROR, reason)
@@ -381,34 +294,33 @@ class Connection:
             self._settle(stream)
             self._mark(stream)
 
-    def _accept(self, block: HeaderBlock, fields: Fields) -> None:
+    def _accept(self, number: int, fields: Fields, end: bool) -> None:
         """A request opens a stream."""
-        if not block.stream & 1:
-            raise FaultError(ErrorCode.PROTOCOL_ERROR, f"a client opened stream {block.stream}")
-        self._highest = block.stream
+        if not number & 1:
+            raise FaultError(ErrorCode.PROTOCOL_ERROR, f"a client opened stream {number}")
+        self._highest = number
         if self._leaving:
-            self._remember(block.stream)
+            self._remember(number)
             return
-        stream = self._add(block.stream)
+        stream = self._add(number)
         if len(self.streams) > self.limits.streams:
             self._break(stream, ErrorCode.REFUSED_STREAM, "too many streams at once")
         elif reason := flaw(fields, REQUEST, REQUIRED):
             self._break(stream, ErrorCode.PROTOCOL_ERROR, reason)
         else:
             stream.headers = fields
-            if block.end_stream:
-                stream.ended = True
+            stream.ended = end
             self._mark(stream)
 
-    def _answered(self, stream: Stream, block: HeaderBlock, fields: Fields) -> None:
+    def _answered(self, stream: Stream, fields: Fields, end: bool) -> None:
         """The response's headers; informational ones (1xx) are passed over."""
         if reason := flaw(fields, RESPONSE, RESPONSE):
             self._break(stream, ErrorCode.PROTOCOL_ERROR, reason)
             return
-        if fields[0][1].startswith("1") and not block.end_stream:
+        if fields[0][1].startswith("1") and not end:
             return
         stream.headers = fields
-        if block.end_stream:
+        if end:
             stream.ended = True
             self._settle(stream)
         self._mark(stream)
@@ -430,7 +342,6 @@ class Connection:
                 raise FaultError(ErrorCode.FRAME_SIZE_ERROR, "a SETTINGS acknowledgement with content")
             self._narrow()
             return
-        self.settled = True
         for key, value in frames.SETTING.iter_unpack(payload):
             if setting := SETTINGS.get(key):
                 setting(self, value)
@@ -580,13 +491,6 @@ class Connection:
             self._remember(number)
             self._out.answer(frames.pack_reset(number, ErrorCode.STREAM_CLOSED))
 
-    def _unpad(self, flags: int, payload: memoryview) -> memoryview:
-        if not flags & frames.PADDED:
-            return payload
-        if not payload or payload[0] >= len(payload):
-            raise FaultError(ErrorCode.PROTOCOL_ERROR, "padding longer than its frame")
-        return payload[1 : len(payload) - payload[0]]
-
     def _return(self, size: int) -> None:
         """Room in the connection's window."""
         self._credit += size
@@ -595,35 +499,24 @@ class Connection:
             self._window += self._credit
             self._credit = 0
 
-    def _return_unseen(self, size: int) -> None:
-        """Data that nobody will take: it counted against the connection's window all the same."""
+    def _pass_over(self, size: int) -> None:
+        """Data that nobody will take: it counts against the connection's window all the same."""
         self._window -= size
+        if self._window < 0:
+            raise FaultError(ErrorCode.FLOW_CONTROL_ERROR, "more data than the connection's window")
         self._return(size)
 
 
-def _too_large(size: int, largest: int, data: bytes) -> str:
-    """A peer that speaks something else is best told by its first bytes."""
-    if data[:5] == b"HTTP/":
-        return "it answers in HTTP/1"
-    if data[:2] in (b"\x15\x03", b"\x16\x03"):
-        return "it speaks TLS"
-    return f"a frame of {size} bytes where {largest} are allowed"
-
-
-ANY: Final = range(frames.LARGEST_FRAME + 1)
-RULES: Final[dict[int, tuple[bool | None, Sequence[int], Callable[[Connection, int, int, memoryview], None]]]] = {
-    frames.DATA: (True, ANY, Connection._on_data),
-    frames.HEADERS: (True, ANY, Connection._on_headers),
-    frames.PRIORITY: (True, (5,), Connection._on_priority),
-    frames.RST_STREAM: (True, (4,), Connection._on_reset),
-    frames.SETTINGS: (False, range(0, frames.LARGEST_FRAME, 6), Connection._on_settings),
-    frames.PUSH_PROMISE: (True, ANY, Connection._on_push),
-    frames.PING: (False, (8,), Connection._on_ping),
-    frames.GOAWAY: (False, range(8, frames.LARGEST_FRAME + 1), Connection._on_goaway),
-    frames.WINDOW_UPDATE: (None, (4,), Connection._on_window_update),
-    frames.CONTINUATION: (True, ANY, Connection._on_continuation),
+HANDLERS: Final[dict[int, Callable[[Connection, int, int, memoryview], None]]] = {
+    frames.HEADERS: Connection._on_headers,
+    frames.PRIORITY: Connection._on_priority,
+    frames.RST_STREAM: Connection._on_reset,
+    frames.SETTINGS: Connection._on_settings,
+    frames.PUSH_PROMISE: Connection._on_push,
+    frames.PING: Connection._on_ping,
+    frames.GOAWAY: Connection._on_goaway,
+    frames.WINDOW_UPDATE: Connection._on_window_update,
 }
-"""For each type: whether it belongs on a stream (None: either), its sizes, and what it does."""
 SETTINGS: Final[dict[int, Callable[[Connection, int], None]]] = {
     frames.HEADER_TABLE_SIZE: Connection._set_table,
     frames.ENABLE_PUSH: Connection._set_push,
