@@ -11,8 +11,10 @@ import pytest
 
 from buildwright.errors import ClusterError, ConfigurationError, ConnectError
 from buildwright.kube import api
+from buildwright.kube import follow as following
 from buildwright.kube.api import CONFIG_MAP, POD, Cluster
 from buildwright.kube.config import load
+from buildwright.kube.follow import follow
 from buildwright.testing.kube import ApiServer, Refusal
 
 Scenario = Callable[[ApiServer, Cluster], Awaitable[None]]
@@ -66,7 +68,7 @@ def test_objects_are_listed_by_label_and_name(tmp_path: Path) -> None:
 async def names_of(cluster: Cluster, changes: list[Callable[[], object]]) -> list[list[str]]:
     """Follow ConfigMaps; after each state make the next change."""
     states = []
-    async with asyncio.timeout(20), aclosing(cluster.follow(CONFIG_MAP)) as following:
+    async with asyncio.timeout(20), aclosing(follow(cluster, CONFIG_MAP)) as following:
         async for items in following:
             states.append([item["metadata"]["name"] for item in items])
             if not changes:
@@ -102,7 +104,7 @@ def test_a_watch_that_the_server_ends_goes_on_where_it_was(tmp_path: Path) -> No
 
 
 def test_a_watch_that_is_too_old_or_cut_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "_POLL", 0.01)
+    monkeypatch.setattr(following, "_POLL", 0.01)
 
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
         def grow_old() -> None:
@@ -122,7 +124,7 @@ def test_a_watch_that_is_too_old_or_cut_begins_anew(tmp_path: Path, monkeypatch:
 
 
 def test_where_watching_is_forbidden_it_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "_POLL", 0.01)
+    monkeypatch.setattr(following, "_POLL", 0.01)
 
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
         said = 'configmaps is forbidden: User "u" cannot watch resource "configmaps" in API group ""'
@@ -139,7 +141,7 @@ def test_a_refused_list_is_an_error(tmp_path: Path) -> None:
         said = 'pods is forbidden: User "u" cannot list resource "pods" in API group "" in the namespace "default"'
         server.refuse["list", "pods"] = Refusal(403, "Forbidden", said)
         with pytest.raises(ClusterError, match=r'cannot list resource "pods".*Role that allows this') as caught:
-            async with aclosing(cluster.follow(POD)) as following:
+            async with aclosing(follow(cluster, POD)) as following:
                 await anext(following)
         assert (caught.value.status, caught.value.reason) == (403, "Forbidden")
 

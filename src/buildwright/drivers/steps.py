@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,7 +16,7 @@ class Step:
     def __init__(self, sink: StatusSink, name: str) -> None:
         self._sink = sink
         self._name = name
-        self._digest = "sha256:" + hashlib.sha256(uuid.uuid4().bytes).hexdigest()
+        self._digest = "sha256:" + os.urandom(32).hex()
         self._started = time.time_ns()
 
     def vertex(self, *, completed: int | None = None, error: str = "") -> None:

@@ -6,14 +6,13 @@ Every failure is a ClusterError (the server refused), a ConnectError (it cannot 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from buildwright.errors import ClusterError, ConnectError
+from buildwright.errors import ClusterError
 from buildwright.kube.failure import translated
 
 if TYPE_CHECKING:
@@ -24,11 +23,6 @@ if TYPE_CHECKING:
 Object: TypeAlias = dict[str, Any]
 
 FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 403, 404, 409, 410
-
-_POLL = 1.0
-"""Seconds between two lists where watching is not allowed, and before a lost watch is taken up again."""
-_PATIENCE = 10
-"""How many times in a row a watch may be lost before its loss is an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,66 +125,30 @@ class Cluster:
 
     async def list(
         self, kind: Kind, *, labels: Mapping[str, str] | None = None, name: str = ""
-    ) -> tuple[list[Object], str]:
+    ) -> tuple[tuple[Object, ...], str]:
         """The objects that have all of `labels` (and `name`), and the version of the list."""
         with translated(self.config):
             found = self._connected().list(_resource(kind), **_selection(labels, name))
-            objects = [_plain(item) async for item in found]
+            objects = tuple([_plain(item) async for item in found])
             return objects, found.resourceVersion
 
-    async def follow(
-        self, kind: Kind, *, labels: Mapping[str, str] | None = None, name: str = ""
-    ) -> AsyncGenerator[tuple[Object, ...], None]:
-        """The selected objects now, and again after every change, for ever.
+    async def watch(
+        self, kind: Kind, *, version: str = "", labels: Mapping[str, str] | None = None, name: str = ""
+    ) -> AsyncGenerator[tuple[str, Object], None]:
+        """Events (ADDED, MODIFIED, DELETED) after `version`, without one from the present state on.
 
-        Taken up again where it was when the server ends the watch, anew when that is too long ago (410). Where
-        `watch` is not allowed it lists every second instead. A server that stays away raises ConnectError.
+        Goes on where it was when the server ends the watch; raises ClusterError GONE when that is too long ago.
         """
-        watching, lost = True, 0
-        while True:
-            try:
-                objects, version = await self.list(kind, labels=labels, name=name)
-                current = {_name(item): item for item in objects}
-                yield tuple(current.values())
-                if watching:
-                    try:
-                        async for _ in self._changes(kind, labels, name, version, current):
-                            lost = 0
-                            yield tuple(current.values())
-                    except ClusterError as error:
-                        if error.status != FORBIDDEN:
-                            raise
-                        watching = False
-            except ConnectError:
-                lost += 1
-                if lost > _PATIENCE:
-                    raise
-            except ClusterError as error:
-                if error.status != GONE and error.status < 500:
-                    raise
-            await asyncio.sleep(_POLL)
-
-    async def _changes(
-        self, kind: Kind, labels: Mapping[str, str] | None, name: str, version: str, current: dict[str, Object]
-    ) -> AsyncIterator[None]:
         with translated(self.config):
             events = self._connected().watch(
-                _resource(kind), resource_version=version, server_timeout=300, **_selection(labels, name)
+                _resource(kind), resource_version=version or None, server_timeout=300, **_selection(labels, name)
             )
             async for event, item in events:
-                if event == "DELETED":
-                    current.pop(_name(item), None)
-                else:
-                    current[_name(item)] = _plain(item)
-                yield
+                yield event, _plain(item)
 
 
 def _selection(labels: Mapping[str, str] | None, name: str) -> dict[str, Any]:
     return {"labels": dict(labels) if labels else None, "fields": {"metadata.name": name} if name else None}
-
-
-def _name(item: Mapping[str, Any]) -> str:
-    return str(item["metadata"]["name"])
 
 
 def _plain(item: Any) -> Object:

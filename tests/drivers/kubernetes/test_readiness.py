@@ -8,6 +8,7 @@ from buildwright.drivers.kubernetes.readiness import Boot, describe
 from buildwright.kube.objects import Container, Pod, Workload
 
 NOT_FOUND = 'rpc error: code = NotFound desc = failed to resolve reference "reg/nope:1": reg/nope:1: not found'
+DENIED = "rpc error: code = Unknown desc = pull access denied, repository does not exist or may require authorization"
 TIMED_OUT = "rpc error: code = Unknown desc = dial tcp 10.0.0.1:443: i/o timeout"
 
 
@@ -40,11 +41,17 @@ def test_a_node_is_ready_when_its_workload_says_so() -> None:
     assert boot.ready
 
 
-def test_an_image_that_does_not_exist_is_hopeless_at_the_first_back_off() -> None:
+def test_an_image_that_may_not_be_pulled_is_hopeless_at_the_first_back_off() -> None:
+    boot = Boot(want=1)
+    boot.feed_pods([starting(waiting("ErrImagePull", DENIED))])
+    assert not boot.hopeless, "a secret may still come"
+    boot.feed_pods([starting(waiting("ImagePullBackOff", "Back-off pulling image"))])
+    assert "pull access denied" in boot.hopeless
+
+
+def test_an_image_that_does_not_exist_is_hopeless_at_once() -> None:
     boot = Boot(want=1)
     boot.feed_pods([starting(waiting("ErrImagePull", NOT_FOUND))])
-    assert not boot.hopeless, "the first try may fail for a passing reason"
-    boot.feed_pods([starting(waiting("ImagePullBackOff", "Back-off pulling image"))])
     assert "reg/nope:1: not found" in boot.hopeless
     assert "driver option image" in boot.hopeless
     assert "rpc error" not in boot.hopeless

@@ -18,6 +18,7 @@ from buildwright.drivers.steps import Step, step
 from buildwright.drivers.values import human
 from buildwright.errors import BuildwrightError, ClusterError, ConnectError, NotReadyError, UsageError
 from buildwright.kube.api import CONFIG_MAP, DEPLOYMENT, POD, Cluster
+from buildwright.kube.follow import follow
 from buildwright.kube.objects import Pod, Workload
 from buildwright.model.node import Node
 from buildwright.model.platform import Platform
@@ -141,14 +142,14 @@ class KubernetesDriver:
         changed.set()
 
         async def follow_workload() -> None:
-            async with aclosing(cluster.follow(DEPLOYMENT, name=self._name)) as states:
+            async with aclosing(follow(cluster, DEPLOYMENT, name=self._name)) as states:
                 async for items in states:
                     for item in items:
                         boot.feed_workload(Workload.read(item))
                     changed.set()
 
         async def follow_pods() -> None:
-            async with aclosing(cluster.follow(POD, labels=self._labels())) as states:
+            async with aclosing(follow(cluster, POD, labels=self._labels())) as states:
                 async for items in states:
                     boot.feed_pods([Pod.read(item) for item in items])
                     changed.set()

@@ -27,10 +27,11 @@ Manifest = dict[str, Any]
 
 _READINESS = {
     "exec": {"command": ["sh", "-c", "buildctl --wait debug workers || exec buildctl debug workers"]},
-    "periodSeconds": 10,
+    "periodSeconds": 3,
     "timeoutSeconds": 10,
-    "failureThreshold": 3,
+    "failureThreshold": 10,
 }
+"""Kubelet may miss a container's start with its first probe; the next one then comes after one period."""
 _LIVENESS = {
     "exec": {"command": ["buildctl", "debug", "workers"]},
     "initialDelaySeconds": 30,

@@ -14,10 +14,8 @@ _HOPELESS = {
     "InvalidImageName": "has a malformed image name",
     "ErrImageNeverPull": "needs an image that is not on its node",
 }
-_NO_SUCH_IMAGE = re.compile(
-    r"not found|manifest unknown|name unknown|denied|unauthorized|authorization failed|no match for platform",
-    re.IGNORECASE,
-)
+_NO_SUCH_IMAGE = re.compile(r": not found|manifest unknown|name unknown|no match for platform", re.IGNORECASE)
+_NOT_ALLOWED = re.compile(r"denied|unauthorized|authorization failed|forbidden", re.IGNORECASE)
 _PULL_ATTEMPTS = 2
 _CRASHES = 3
 _NOISE = re.compile(r"rpc error: code = \w+ desc = |\.? no new claims to deallocate.*|\.? preemption: .*")
@@ -28,8 +26,8 @@ _NOISE = re.compile(r"rpc error: code = \w+ desc = |\.? no new claims to dealloc
 class Boot:
     """Follows a workload's way to readiness. Feed it every state that is seen; ask it after each.
 
-    `hopeless` is "" as long as the pods may still become ready, else why they will not: an image that does not exist
-    or could not be pulled twice, a configuration that refers to nothing, a container that keeps crashing, or a pod
+    `hopeless` is "" as long as the pods may still become ready, else why they will not: an image that does not exist,
+    may not be pulled or could not be pulled twice, a configuration that refers to nothing, a container that keeps crashing, or a pod
     that the cluster refuses to create.
     """
 
@@ -103,7 +101,8 @@ class Boot:
         if container.waiting in _PULLING:
             error = self._pull_errors.get(key) or container.message
             tried = self._pulls.get(key, 0) >= _PULL_ATTEMPTS
-            if tried or (container.waiting == "ImagePullBackOff" and _NO_SUCH_IMAGE.search(error)):
+            refused = container.waiting == "ImagePullBackOff" and _NOT_ALLOWED.search(error)
+            if tried or refused or _NO_SUCH_IMAGE.search(error):
                 return f"cannot pull its image ({_flat(error)}): check the driver option {_image_option(container)}"
         if container.waiting == "CrashLoopBackOff" and container.restarts >= _CRASHES - 1:
             return (

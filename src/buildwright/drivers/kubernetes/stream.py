@@ -9,6 +9,7 @@ from buildwright.drivers.kubernetes.death import Death, death
 from buildwright.errors import BuildwrightError, ConnectionLostError
 from buildwright.kube.api import POD, Cluster
 from buildwright.kube.exec import ExecStream
+from buildwright.kube.follow import follow
 from buildwright.kube.objects import Pod
 from buildwright.wire.stream import Buffer
 
@@ -73,7 +74,7 @@ class PodStream:
         try:
             async with (
                 asyncio.timeout(None) as patience,
-                aclosing(self._cluster.follow(POD, name=self._pod.name)) as states,
+                aclosing(follow(self._cluster, POD, name=self._pod.name)) as states,
             ):
                 async for items in states:
                     self._death = death(self._pod, [Pod.read(item) for item in items], self._container)

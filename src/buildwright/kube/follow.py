@@ -1,0 +1,88 @@
+"""Following objects: their state now and after every change, with whatever rights there are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from buildwright.errors import ClusterError, ConnectError
+from buildwright.kube.api import FORBIDDEN, GONE, Cluster, Kind, Object
+
+_POLL = 1.0
+"""Seconds between two reads where watching is not allowed, and before a lost watch is taken up again."""
+_PATIENCE = 10
+"""How many times in a row the server may be lost before that is an error."""
+
+
+async def follow(
+    cluster: Cluster, kind: Kind, *, labels: Mapping[str, str] | None = None, name: str = ""
+) -> AsyncGenerator[tuple[Object, ...], None]:
+    """The objects that have all of `labels`, or the one called `name`: now, and again after every change, for ever.
+
+    Begins anew when a watch is lost or too old. Where `watch` is not allowed it reads every second instead; one
+    named object is read by whichever of `get` and `list` is allowed. Raises ClusterError when neither is, and
+    ConnectError when the server stays away.
+    """
+    following = _Following(cluster, kind, dict(labels or {}), name)
+    lost = 0
+    while True:
+        try:
+            objects, version = await following.read()
+            yield objects
+            lost = 0
+            async with aclosing(following.changes(objects, version)) as changes:
+                async for changed in changes:
+                    yield changed
+        except ConnectError:
+            lost += 1
+            if lost > _PATIENCE:
+                raise
+        except ClusterError as error:
+            if error.status != GONE and error.status < 500:
+                raise
+        await asyncio.sleep(_POLL)
+
+
+class _Following:
+    """Remembers which rights turned out to be missing."""
+
+    def __init__(self, cluster: Cluster, kind: Kind, labels: dict[str, str], name: str) -> None:
+        self._cluster = cluster
+        self._kind = kind
+        self._labels = labels
+        self._name = name
+        self._may_get = bool(name)
+        self._may_watch = True
+
+    async def read(self) -> tuple[tuple[Object, ...], str]:
+        """The objects and the version to watch from; "" when a watch shall begin with the present state."""
+        if self._may_get:
+            try:
+                found = await self._cluster.get(self._kind, self._name)
+                return ((found,), found["metadata"]["resourceVersion"]) if found else ((), "")
+            except ClusterError as error:
+                if error.status != FORBIDDEN:
+                    raise
+                self._may_get = False
+        return await self._cluster.list(self._kind, labels=self._labels, name=self._name)
+
+    async def changes(self, objects: tuple[Object, ...], version: str) -> AsyncGenerator[tuple[Object, ...], None]:
+        """All objects after each change that a watch tells of; nothing where watching is not allowed."""
+        current = {item["metadata"]["name"]: item for item in objects}
+        if not self._may_watch:
+            return
+        try:
+            async with aclosing(
+                self._cluster.watch(self._kind, version=version, labels=self._labels, name=self._name)
+            ) as events:
+                async for event, item in events:
+                    if event == "DELETED":
+                        current.pop(item["metadata"]["name"], None)
+                    else:
+                        current[item["metadata"]["name"]] = item
+                    yield tuple(current.values())
+        except ClusterError as error:
+            if error.status != FORBIDDEN:
+                raise
+            self._may_watch = False
