@@ -6,8 +6,6 @@ The result says what the frontend is told and what the session serves; `.dockeri
 from __future__ import annotations
 
 import os
-import tarfile
-import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -89,7 +87,7 @@ class _Loader:
             return "", self._dockerfile or "Dockerfile"
         if self._dockerfile:
             raise UsageError("ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles")
-        self._dirs["context"] = self._folders.enter_context(tempfile.TemporaryDirectory(prefix="buildwright-"))
+        self._dirs["context"] = self._temporary_folder()
         return self._temporary_dockerfile(await self._stdin.read_all())
 
     async def _from_folder(self) -> tuple[str, str]:
@@ -112,8 +110,13 @@ class _Loader:
             return os.path.dirname(self._dockerfile), os.path.basename(self._dockerfile)
         return "", self._dockerfile or "Dockerfile"
 
+    def _temporary_folder(self) -> str:
+        import tempfile
+
+        return self._folders.enter_context(tempfile.TemporaryDirectory(prefix="buildwright-"))
+
     def _temporary_dockerfile(self, text: bytes) -> tuple[str, str]:
-        folder = self._folders.enter_context(tempfile.TemporaryDirectory(prefix="buildwright-"))
+        folder = self._temporary_folder()
         with open(os.path.join(folder, "Dockerfile"), "wb") as file:
             file.write(text)
         self._attrs["dockerfilekey"] = "dockerfile"
@@ -124,6 +127,8 @@ def is_archive(head: bytes) -> bool:
     """Whether `head`, the first bytes of a file, starts a tar archive, plain or compressed."""
     if head.startswith(_ARCHIVE_MAGIC):
         return True
+    import tarfile
+
     try:
         tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
     except tarfile.HeaderError:

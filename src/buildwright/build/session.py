@@ -9,7 +9,6 @@ from buildwright.build.context import Inputs
 from buildwright.build.outputs import Receiver
 from buildwright.builders.location import store_dir
 from buildwright.client.session.auth import Auth
-from buildwright.client.session.filesend import DirectoryTarget, FileSend, FileTarget, StreamTarget, Target
 from buildwright.client.session.filesync import FileSync, LocalDir
 from buildwright.client.session.secret import Secrets
 from buildwright.client.session.service import Service
@@ -45,9 +44,8 @@ def open_session(
         Secrets(secrets, environ=environ),
         uploads,
     ]
-    received = {target.index: _target(target, stdout) for target in targets}
-    if received:
-        services.append(FileSend(received))
+    if received := tuple(targets):
+        services.append(_receiving(received, stdout))
     shared_key = f"{inputs.shared_key}:{node_id}" if inputs.shared_key else ""
     return Session(services, shared_key=shared_key, id=session_id)
 
@@ -58,7 +56,12 @@ def auth(sink: StatusSink, environ: Mapping[str, str]) -> Auth:
     return Auth(credentials, TokenSeeds(config_dir(environ)), sink=sink, environ=environ)
 
 
-def _target(receiver: Receiver, stdout: BinaryIO) -> Target:
-    if receiver.folder:
-        return DirectoryTarget(receiver.dest, delete=receiver.delete)
-    return StreamTarget(stdout) if receiver.dest == "-" else FileTarget(receiver.dest)
+def _receiving(receivers: Iterable[Receiver], stdout: BinaryIO) -> Service:
+    from buildwright.client.session.filesend import DirectoryTarget, FileSend, FileTarget, StreamTarget, Target
+
+    def target(receiver: Receiver) -> Target:
+        if receiver.folder:
+            return DirectoryTarget(receiver.dest, delete=receiver.delete)
+        return StreamTarget(stdout) if receiver.dest == "-" else FileTarget(receiver.dest)
+
+    return FileSend({receiver.index: target(receiver) for receiver in receivers})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,12 +84,15 @@ def _revision(git_dir: str, common: str) -> str:
 
 
 def _remote(common: str) -> str:
-    parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
-    try:
-        parser.read_string("\n".join(line.strip() for line in _read(os.path.join(common, "config")).splitlines()))
-    except configparser.Error:
-        return ""
-    return _without_password(parser.get('remote "origin"', "url", fallback="") or "")
+    """The address of `origin`. Only the plain form that git itself writes is understood."""
+    section = ""
+    for line in map(str.strip, _read(os.path.join(common, "config")).splitlines()):
+        if line.startswith("["):
+            section = line
+        key, separator, value = line.partition("=")
+        if section == '[remote "origin"]' and separator and key.strip().lower() == "url":
+            return _without_password(value.strip())
+    return ""
 
 
 def _without_password(address: str) -> str:

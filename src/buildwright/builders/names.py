@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 import secrets
-import uuid
 from collections.abc import Callable
 
 from buildwright.errors import StoreError, UsageError
@@ -53,4 +52,6 @@ def generate(taken: Callable[[str], bool]) -> str:
 
 def deployment() -> str:
     """A word that no other node's endpoint has."""
+    import uuid
+
     return f"buildkit-{uuid.uuid4()}-"[:58] + secrets.token_hex(3)[:5]

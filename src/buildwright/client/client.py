@@ -6,18 +6,20 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Awaitable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from buildwright.client.failure import solve_error
 from buildwright.client.session.session import Session
-from buildwright.client.solve import decode_worker, encode
+from buildwright.client.solve import encode
 from buildwright.client.status import clock_skew, status_update
 from buildwright.errors import BuildwrightError, Code, ConnectionLostError, RpcError
 from buildwright.model.solve import SolveRequest, SolveResult
 from buildwright.model.status import StatusSink, StatusUpdate
-from buildwright.model.worker import Worker
 from buildwright.wire.channel import Channel
 from buildwright.wire.proto import control_pb2
+
+if TYPE_CHECKING:
+    from buildwright.model.worker import Worker
 
 T = TypeVar("T")
 
@@ -46,6 +48,8 @@ class Client:
 
     async def workers(self, *, timeout: float | None = None) -> tuple[Worker, ...]:
         """The daemon's workers, the default one first."""
+        from buildwright.client.workers import decode_worker
+
         answer = await self._channel.unary(_CONTROL + "ListWorkers", b"", timeout=timeout)
         return tuple(decode_worker(record) for record in control_pb2.ListWorkersResponse.FromString(answer).record)
 

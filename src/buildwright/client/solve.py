@@ -1,11 +1,9 @@
-"""A SolveRequest as BuildKit's message, and a worker's record as ours."""
+"""A SolveRequest as BuildKit's message."""
 
 from __future__ import annotations
 
-from buildwright.model.platform import Platform
 from buildwright.model.solve import SolveRequest
-from buildwright.model.worker import CDIDevice, GCPolicy, Worker
-from buildwright.wire.proto import control_pb2, worker_pb2
+from buildwright.wire.proto import control_pb2
 
 
 def encode(request: SolveRequest, session: str) -> bytes:
@@ -31,36 +29,3 @@ def encode(request: SolveRequest, session: str) -> bytes:
         message.ExporterDeprecated = request.exporters[0].type
         message.ExporterAttrsDeprecated.update(request.exporters[0].attrs)
     return message.SerializeToString()
-
-
-def decode_worker(record: worker_pb2.WorkerRecord) -> Worker:
-    """The frozen form of one record, its platforms in their normal form."""
-    return Worker(
-        id=record.ID,
-        labels=dict(record.Labels),
-        platforms=tuple(
-            Platform(p.OS, p.Architecture, p.Variant, p.OSVersion, tuple(p.OSFeatures)).normalized()
-            for p in record.platforms
-        ),
-        gc_policy=tuple(
-            GCPolicy(
-                all=policy.all,
-                keep_duration=policy.keepDuration,
-                filters=tuple(policy.filters),
-                reserved_space=policy.reservedSpace,
-                max_used_space=policy.maxUsedSpace,
-                min_free_space=policy.minFreeSpace,
-            )
-            for policy in record.GCPolicy
-        ),
-        version=record.BuildkitVersion.version,
-        devices=tuple(
-            CDIDevice(
-                name=device.Name,
-                auto_allow=device.AutoAllow,
-                annotations=dict(device.Annotations),
-                on_demand=device.OnDemand,
-            )
-            for device in record.CDIDevices
-        ),
-    )

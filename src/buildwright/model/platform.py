@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform as host
 import sys
 from dataclasses import dataclass, replace
 
@@ -60,6 +59,8 @@ class Platform:
     @classmethod
     def local(cls) -> Platform:
         """The platform that images for this machine have: Linux containers everywhere but on Windows."""
+        import platform as host
+
         os = "windows" if sys.platform == "win32" else "linux"
         return cls(os, host.machine().lower() or "amd64").normalized()
 
