@@ -5,7 +5,6 @@ docker asks for metadata first, then starts us as `docker-buildx [docker's globa
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -38,6 +37,8 @@ def is_plugin(environ: Mapping[str, str]) -> bool:
 
 def metadata() -> str:
     """The answer to docker's first question, as JSON."""
+    import json
+
     answer = {
         "SchemaVersion": "0.1.0",
         "Vendor": "buildwright",
