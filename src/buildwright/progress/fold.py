@@ -40,6 +40,8 @@ class Step:
     error: str = ""
     hidden: bool = False
     """True for a group of which only weak members have started."""
+    listed: bool = False
+    """True once it is one of the fold's `started`."""
     digests: int = 1
     """How many digests lead here; more than one for a group."""
     revision: int = 0
@@ -154,17 +156,18 @@ class Fold:
                 _count(changes, step)
             step.reported = vertex
             if not was_started:
-                self._start(step, vertex.started, now)
+                self.skew = self.skew or now - vertex.started
+                self._list(step)
             step.intervals[vertex.started] = vertex.completed
             step.spans = merge(step.intervals.items())
         if vertex.started is not None or not was_started:
             step.name, step.cached, step.error = vertex.name, vertex.cached, vertex.error
             step.revision += 1
 
-    def _start(self, step: Step, started: int, now: int) -> None:
-        if not self.skew:
-            self.skew = now - started
-        self.started.append(step)
+    def _list(self, step: Step) -> None:
+        if not step.listed:
+            step.listed = True
+            self.started.append(step)
 
     def _join(self, group: ProgressGroup, vertex: Vertex) -> Step:
         step = self._groups.get(group.id)
@@ -192,15 +195,15 @@ class Fold:
             step.error = step.error or member.error
         step.cached = all(member.cached for member in members)
         step.spans = merge(step.intervals.items())
-        if first is not None and not self.skew:
-            self.skew = now - first
+        if first is not None:
+            self.skew = self.skew or now - first
         if before == (step.intervals, step.cached, step.error, step.hidden):
             return
         step.revision += 1
         if not step.hidden:
             _count(changes, step)
             if before[3]:
-                self.started.append(step)
+                self._list(step)
 
     def _apply_status(self, status: VertexStatus, changes: dict[Step, int]) -> None:
         step = self.steps.get(status.vertex)
