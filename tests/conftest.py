@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,7 @@ FIXTURES = {
     "buildkitd_tls": "peers",
     "private_buildkitd": "peers",
     "cluster": "cluster",
+    "namespace": "cluster",
 }
 FOR_US = ("--for", str(os.getpid()))
 
@@ -272,3 +274,12 @@ def cluster(registry: str) -> Iterator[Cluster]:
     """A real Kubernetes cluster, for the whole session; a test uses a namespace of its own."""
     yield Cluster(Path(run(TESTBED / "cluster", "up", *FOR_US).stdout.strip()))
     run(TESTBED / "cluster", "down", *FOR_US)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace for one test, empty and with a name that no other run has; all of it goes afterwards."""
+    name = f"test-{secrets.token_hex(4)}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")

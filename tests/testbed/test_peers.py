@@ -85,20 +85,20 @@ def test_what_a_killed_session_brought_up_goes_with_it(registry, request):
 
 
 @pytest.mark.cluster
-def test_both_nodes_are_ready_and_run_pods(cluster):
+def test_both_nodes_are_ready_and_run_pods(cluster, namespace):
     nodes = json.loads(cluster.kubectl("get", "nodes", "-o", "json").stdout)["items"]
     assert {node["metadata"]["name"] for node in nodes} == {"node1", "node2"}
-    name = f"bed-{os.getpid()}"
-    cluster.kubectl("run", name, "--image=busybox", "--restart=Never", "--command", "--", "echo", "from a pod")
-    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", f"pod/{name}", "--timeout=60s")
-    assert cluster.kubectl("logs", name).stdout == "from a pod\n"
-    cluster.kubectl("delete", "pod", name, "--now")
+    here = ("-n", namespace)
+    cluster.kubectl(
+        *here, "run", "one", "--image=busybox", "--restart=Never", "--command", "--", "echo", "from a pod"
+    )
+    cluster.kubectl(*here, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/one", "--timeout=60s")
+    assert cluster.kubectl(*here, "logs", "one").stdout == "from a pod\n"
 
 
 @pytest.mark.cluster
-def test_an_account_may_do_what_its_rules_say_and_nothing_else(cluster):
+def test_an_account_may_do_what_its_rules_say_and_nothing_else(cluster, namespace):
     rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
-    lister = type(cluster)(cluster.account(f"bed-{os.getpid()}", "lister", rules))
+    lister = type(cluster)(cluster.account(namespace, "lister", rules))
     assert lister.kubectl("get", "pods", "-o", "name").stdout == ""
     assert "forbidden" in lister.kubectl("get", "deployments", check=False).stderr.lower()
-    cluster.kubectl("delete", "namespace", f"bed-{os.getpid()}", "--wait=false")
