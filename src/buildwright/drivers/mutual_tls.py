@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import ssl
 
 _CERTIFICATE_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
+_PLACE = re.compile(r"\[\w+\]|\(_ssl\.c:\d+\)")
+"""Where in OpenSSL and in Python an error was found."""
 _EXPIRED, _NOT_YET_VALID, _WRONG_NAME, _WRONG_ADDRESS = 10, 9, 62, 64
 
 
@@ -125,8 +128,8 @@ def _unusable(option: str, path: str, error: OSError) -> ConfigurationError:
 
 
 def _reason(error: OSError) -> str:
-    words = getattr(error, "reason", "") or error.strerror or "it holds no PEM"
-    return str(words).lower().replace("_", " ")
+    words = str(getattr(error, "reason", "") or error.strerror or "it holds no PEM")
+    return _PLACE.sub("", words).strip().lower().replace("_", " ")
 
 
 def _problem(error: BaseException, address: str, tls: Tls) -> ConfigurationError | None:

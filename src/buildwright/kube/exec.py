@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PING_INTERVAL = 15.0
 SILENCE = 30.0
+READ_AHEAD = 1 << 20
 _CONNECT_TIMEOUT = 20.0
 _CLOSE_TIMEOUT = 0.5
 
@@ -63,6 +64,7 @@ async def _handshake(
             user_agent_header="buildwright",
             compression=None,
             max_size=None,
+            max_queue=64,
             ping_interval=None,
             open_timeout=_CONNECT_TIMEOUT,
             close_timeout=_CLOSE_TIMEOUT,
@@ -94,7 +96,7 @@ class ExecStream:
     """ByteStream on one exec connection. `end` is set once the command's end is known.
 
     The command's clean end is the stream's end only after `close_write`; before, it is a ConnectionLostError, as is
-    every other end.
+    every other end. What arrived before the end is read first. Two tasks belong to the stream and end with `aclose`.
     """
 
     def __init__(self, connection: ClientConnection, pod: str, *, ping_interval: float = PING_INTERVAL) -> None:
@@ -102,11 +104,18 @@ class ExecStream:
         self._pod = pod
         self._protocol = str(connection.subprotocol or V4)
         self._output = ExecOutput()
-        self._pending = b""
+        self._arrived: list[bytes] = []
+        self._unread = 0
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
         self._half_closed = False
+        self._closed = False
         self._failure: BuildwrightError | None = None
         self._moved = 0
-        self._keepalive = asyncio.create_task(self._watch_silence(ping_interval), name=f"keepalive of {pod}")
+        self._tasks = (
+            asyncio.create_task(self._receive(), name=f"receiver of {pod}"),
+            asyncio.create_task(self._watch_silence(ping_interval), name=f"keepalive of {pod}"),
+        )
 
     @property
     def end(self) -> ExecEnd | None:
@@ -117,26 +126,46 @@ class ExecStream:
         return self._output.last_words()
 
     async def read(self, limit: int = 1 << 20, /) -> bytes:
-        from websockets.exceptions import ConnectionClosed
-
-        while self._failure is not None or not self._pending:
+        while self._closed or not self._arrived:
             if self._failure is not None:
                 raise self._failure
-            if self._output.end is not None or self._output.stdout_closed:
+            if self._over():
                 return self._ended()
-            try:
-                message = await self._connection.recv(decode=False)
-            except ConnectionClosed as error:
-                if self._failure is None and self._output.end is None:
-                    self._failure = ConnectionLostError(f"the connection to pod {self._pod} was lost ({_why(error)})")
-                continue
-            self._moved += 1
-            self._pending = self._output.feed(message)
-        if len(self._pending) <= limit:
-            data, self._pending = self._pending, b""
-        else:
-            data, self._pending = self._pending[:limit], self._pending[limit:]
+            self._news.clear()
+            await self._news.wait()
+        data = self._arrived[0] if len(self._arrived) == 1 else b"".join(self._arrived)
+        self._arrived.clear()
+        if len(data) > limit:
+            self._arrived.append(data[limit:])
+            data = data[:limit]
+        self._unread -= len(data)
+        if self._unread <= READ_AHEAD:
+            self._room.set()
         return data
+
+    def _over(self) -> bool:
+        return self._output.end is not None or self._output.stdout_closed
+
+    async def _receive(self) -> None:
+        """Take messages in until the end, at most READ_AHEAD bytes (and one message) before they are read."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            while not self._over():
+                data = self._output.feed(await self._connection.recv(decode=False))
+                self._moved += 1
+                if data:
+                    self._arrived.append(data)
+                    self._unread += len(data)
+                    self._news.set()
+                    if self._unread > READ_AHEAD:
+                        self._room.clear()
+                        await self._room.wait()
+        except ConnectionClosed as error:
+            if self._failure is None:
+                self._failure = ConnectionLostError(f"the connection to pod {self._pod} was lost ({_why(error)})")
+        finally:
+            self._news.set()
 
     def _ended(self) -> bytes:
         end = self._output.end
@@ -189,11 +218,15 @@ class ExecStream:
         """End the stream now: a pending read or write, and every later one, raises `error`."""
         if self._failure is None:
             self._failure = error
+            self._news.set()
             self._connection.transport.abort()
 
     async def aclose(self) -> None:
-        self._keepalive.cancel()
+        self._closed = True
         self._failure = self._failure or ConnectionLostError(f"the stream to pod {self._pod} has been closed")
+        for task in self._tasks:
+            task.cancel()
+        self._news.set()
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self._connection.close()

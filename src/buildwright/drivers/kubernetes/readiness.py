@@ -27,8 +27,8 @@ class Boot:
     """Follows a workload's way to readiness. Feed it every state that is seen; ask it after each.
 
     `hopeless` is "" as long as the pods may still become ready, else why they will not: an image that does not exist,
-    may not be pulled or could not be pulled twice, a configuration that refers to nothing, a container that keeps crashing, or a pod
-    that the cluster refuses to create.
+    may not be pulled or could not be pulled twice, a configuration that refers to nothing, a container that keeps
+    crashing, or a pod that the cluster refuses to create.
     """
 
     want: int
