@@ -53,7 +53,8 @@ class ChannelCall(StreamCall):
             if self._failure is not None:
                 raise self._failure.with_traceback(None)
             await self._wait()
-        return metadata_fields.decode(self._stream.headers)
+        only_trailers = "grpc-status" in dict(self._stream.headers)
+        return () if only_trailers else metadata_fields.decode(self._stream.headers)
 
     @property
     def trailing_metadata(self) -> Metadata:
@@ -176,7 +177,11 @@ class Channel:
                     stream.owner.cancel()
             await self._link.close()
         finally:
-            await self._group.__aexit__(None, None, None)
+            # The block's own error is not the group's: it must not come out as an exception group.
+            cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+            await (
+                self._group.__aexit__(kind, error, trace) if cancelled else self._group.__aexit__(None, None, None)
+            )
 
     async def unary(
         self, path: str, request: bytes, *, metadata: Metadata = (), timeout: float | None = None

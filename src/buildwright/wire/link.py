@@ -174,19 +174,18 @@ class Link:
         """Ping a silent peer; a peer that stays silent is lost."""
         loop = asyncio.get_running_loop()
         self._heard = loop.time()
-        asked = False
         while self.error is None:
             quiet = loop.time() - self._heard
             if quiet < interval:
-                asked = False
                 await asyncio.sleep(interval - quiet)
-            elif not asked:
-                asked = True
-                self.connection.ping()
-                self.wake()
-                await asyncio.sleep(interval)
-            else:
-                self.fail(ConnectionLostError(f"{self._peer} has been silent for {quiet:.0f} s, also when asked"))
+                continue
+            before = self._heard
+            self.connection.ping()
+            self.wake()
+            await asyncio.sleep(interval)
+            if self._heard == before:
+                quiet = loop.time() - before
+                self.fail(ConnectionLostError(f"{self._peer} has been silent for {quiet:.3g} s, also when asked"))
                 self._tasks[0].cancel()
                 self._tasks[1].cancel()
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from buildwright.wire.http2 import frames
+from buildwright.wire.http2.allowance import Allowance
 from buildwright.wire.http2.fields import (
     REQUEST,
     REQUIRED,
@@ -37,9 +38,6 @@ WRITE: Final = 1 << 20
 CREDIT: Final = 1 << 20
 """Windows are given back in steps of this size (half the window when that is less)."""
 REMEMBERED_RESETS: Final = 4096
-NUISANCES: Final = 1000
-"""How many resets and empty frames a peer may send in a burst, and (per second) how fast that allowance regrows."""
-NUISANCES_PER_SECOND: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +47,6 @@ class Goaway:
     last_stream: int
     code: int
     debug: str
-
-
-class Allowance:
-    """A leaky bucket for frames that cost us more than they cost the peer."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._left = float(NUISANCES)
-        self._since = clock()
-
-    def spend(self) -> None:
-        now = self._clock()
-        self._left = min(float(NUISANCES), self._left + (now - self._since) * NUISANCES_PER_SECOND) - 1
-        self._since = now
-        if self._left < 0:
-            raise FaultError(ErrorCode.ENHANCE_YOUR_CALM, "it resets streams or sends empty frames too fast")
 
 
 class Connection:
@@ -196,7 +178,7 @@ class Connection:
             stream.credit = 0
 
     def ping(self) -> None:
-        self._out.put(frames.pack(frames.PING, 0, 0, b"buildwri"))
+        self._out.put(frames.pack(frames.PING, 0, 0, bytes(8)))
 
     def leave(self, code: ErrorCode = ErrorCode.NO_ERROR, debug: str = "") -> None:
         """Tell the peer that no more streams are taken."""
@@ -343,8 +325,17 @@ class Connection:
             self._narrow()
             return
         for key, value in frames.SETTING.iter_unpack(payload):
-            if setting := SETTINGS.get(key):
-                setting(self, value)
+            low, high, code = RANGES.get(key, ANY_VALUE)
+            if not low <= value <= high or (self.client and key == frames.ENABLE_PUSH and value):
+                raise FaultError(code, f"the setting {key} is {value}")
+            if key == frames.HEADER_TABLE_SIZE:
+                self._out.compressor.resize(value)
+            elif key == frames.MAX_CONCURRENT_STREAMS:
+                self.peer_streams = value
+            elif key == frames.MAX_FRAME_SIZE:
+                self._out.largest = value
+            elif key == frames.INITIAL_WINDOW_SIZE:
+                self._change_windows(value)
         self._out.answer(frames.pack(frames.SETTINGS, frames.ACK, 0))
 
     def _narrow(self) -> None:
@@ -354,24 +345,8 @@ class Connection:
         for stream in self.streams.values():
             stream.receive_window += change
 
-    def _set_table(self, value: int) -> None:
-        self._out.compressor.resize(value)
-
-    def _set_push(self, value: int) -> None:
-        if value not in (0, 1) or (self.client and value):
-            raise FaultError(ErrorCode.PROTOCOL_ERROR, f"ENABLE_PUSH is {value}")
-
-    def _set_streams(self, value: int) -> None:
-        self.peer_streams = value
-
-    def _set_frame(self, value: int) -> None:
-        if not frames.DEFAULT_FRAME <= value <= frames.LARGEST_FRAME:
-            raise FaultError(ErrorCode.PROTOCOL_ERROR, f"MAX_FRAME_SIZE is {value}")
-        self._out.largest = value
-
-    def _set_window(self, value: int) -> None:
-        if value > frames.LARGEST_WINDOW:
-            raise FaultError(ErrorCode.FLOW_CONTROL_ERROR, f"INITIAL_WINDOW_SIZE is {value}")
+    def _change_windows(self, value: int) -> None:
+        """The peer's stream window, of open streams too: theirs may become negative (RFC 9113, 6.9.2)."""
         change = value - self._out.initial_window
         self._out.initial_window = value
         for stream in self.streams.values():
@@ -517,10 +492,10 @@ HANDLERS: Final[dict[int, Callable[[Connection, int, int, memoryview], None]]] =
     frames.GOAWAY: Connection._on_goaway,
     frames.WINDOW_UPDATE: Connection._on_window_update,
 }
-SETTINGS: Final[dict[int, Callable[[Connection, int], None]]] = {
-    frames.HEADER_TABLE_SIZE: Connection._set_table,
-    frames.ENABLE_PUSH: Connection._set_push,
-    frames.MAX_CONCURRENT_STREAMS: Connection._set_streams,
-    frames.INITIAL_WINDOW_SIZE: Connection._set_window,
-    frames.MAX_FRAME_SIZE: Connection._set_frame,
+ANY_VALUE: Final = (0, (1 << 32) - 1, ErrorCode.PROTOCOL_ERROR)
+RANGES: Final = {
+    frames.ENABLE_PUSH: (0, 1, ErrorCode.PROTOCOL_ERROR),
+    frames.INITIAL_WINDOW_SIZE: (0, frames.LARGEST_WINDOW, ErrorCode.FLOW_CONTROL_ERROR),
+    frames.MAX_FRAME_SIZE: (frames.DEFAULT_FRAME, frames.LARGEST_FRAME, ErrorCode.PROTOCOL_ERROR),
 }
+"""What a setting may be, and the error when it is not (RFC 9113, 6.5.2)."""
