@@ -503,22 +503,6 @@ def test_a_silent_client_is_lost():
     asyncio.run(scenario())
 
 
-def test_a_peer_that_answers_pings_is_kept():
-    async def slow(call):
-        await asyncio.sleep(0.2)
-        await call.send(b"late")
-
-    async def scenario():
-        ours, theirs = memory_pair()
-        async with asyncio.TaskGroup() as group:
-            serving = group.create_task(Server({"/Slow": slow}).serve(theirs))
-            async with Channel(ours, keepalive=0.05) as channel:
-                assert await channel.unary("/Slow", b"") == b"late"
-            await serving
-
-    asyncio.run(scenario())
-
-
 @pytest.mark.parametrize("noise", [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100, bytes(range(256)) * 300])
 def test_noise_ends_the_server_with_goaway_and_a_protocol_error(noise):
     async def scenario():
