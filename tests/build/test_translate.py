@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 from buildwright.build.context import Inputs
-from buildwright.build.plan import plan
 from buildwright.build.translate import Daemon, translate
-from buildwright.errors import BuilderNotFoundError, UsageError
-from buildwright.model.node import Builder, Node
+from buildwright.errors import UsageError
 from buildwright.model.platform import Platform
 from buildwright.model.request import BuildRequest, Output
 from buildwright.model.solve import Exporter, SolveRequest
@@ -91,14 +89,16 @@ def test_versions_compare_as_numbers(version: str, known: bool) -> None:
     assert Daemon(version=version).at_least((0, 13)) is known
 
 
-def test_a_node_is_chosen_by_the_platforms_it_was_made_for() -> None:
-    first = Node(name="b0", endpoint="", platforms=(AMD64,))
-    second = Node(name="b1", endpoint="", platforms=(ARM64,))
-    builder = Builder(name="b", driver="remote", nodes=(first, second))
-    assert plan((), builder).node is first
-    assert plan((ARM64,), builder).node is second
-    assert plan((Platform("linux", "s390x"),), builder).node is first
-    with pytest.raises(UsageError, match="b0, b1"):
-        plan((AMD64, ARM64), builder)
-    with pytest.raises(BuilderNotFoundError, match="no nodes"):
-        plan((), Builder(name="b", driver="remote"))
+def test_a_part_of_a_build_is_an_index_even_for_one_platform() -> None:
+    request = BuildRequest(context=".", platforms=(ARM64,))
+    solve = translate(
+        request,
+        ref="ref",
+        inputs=Inputs(frontend_attrs={}, local_dirs={}),
+        outputs=(),
+        daemon=Daemon(version="v0.29.0"),
+        vcs={},
+        environ={},
+        part=True,
+    )
+    assert (solve.frontend_attrs["platform"], solve.frontend_attrs["multi-platform"]) == ("linux/arm64", "true")

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from buildwright.build.plan import plan
-from buildwright.build.run import KEEPALIVE, Host, run
+from buildwright.build.run import run
+from buildwright.build.solving import KEEPALIVE, Host
 from buildwright.builders.open import driver_for
 from buildwright.builders.resolve import resolve
 from buildwright.builders.store import Store
@@ -120,7 +121,7 @@ class Connection:
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[Client]:
-        driver = driver_for(self.builder, plan((), self.builder).node)
+        driver = driver_for(self.builder, plan((), self.builder).nodes[0].node)
         channel = Channel(await driver.open(), authority=driver.traits.authority, keepalive=KEEPALIVE)
         async with channel:
             yield Client(channel)
@@ -138,7 +139,7 @@ async def connect(
     """
     environ = dict(os.environ) if environ is None else environ
     found = await find_builder(builder or "", environ)
-    await driver_for(found, plan((), found).node).start(sink or _Nowhere())
+    await driver_for(found, plan((), found).nodes[0].node).start(sink or _Nowhere())
     yield Connection(found, Host(environ=environ, node_id=Store(environ).node_id()))
 
 

@@ -7,6 +7,8 @@ import binascii
 import json
 from collections.abc import Mapping
 
+from buildwright.model.gojson import indented
+
 
 def decode_response(response: Mapping[str, str]) -> dict[str, object]:
     """Values that are base64 of a non-empty JSON object, or of a list of objects, become that; others stay text."""
@@ -27,11 +29,5 @@ def _decode(key: str, value: str) -> object:
 
 
 def dump(metadata: Mapping[str, object]) -> str:
-    """Two-space JSON with sorted top-level keys, as Go's MarshalIndent writes a map; no newline at the end.
-
-    Go escapes `<`, `>` and `&`, and the two line separators that JavaScript minds.
-    """
-    text = json.dumps(dict(sorted(metadata.items())), indent=2, ensure_ascii=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    """Two-space JSON with sorted top-level keys, as Go's MarshalIndent writes a map; no newline at the end."""
+    return indented(dict(sorted(metadata.items())))

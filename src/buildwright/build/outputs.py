@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from buildwright.build.specs import is_true
@@ -32,6 +32,8 @@ def resolve_outputs(request: BuildRequest, traits: Traits) -> tuple[Output, ...]
     outputs = tuple(_registry_as_image(output) for output in request.outputs)
     if request.push:
         outputs = _with_push(outputs)
+    if request.annotations:
+        outputs = _annotated(outputs, request.annotations)
     if not outputs and traits.default_load:
         outputs = (Output(type="docker"),)
     for tag in request.tags:
@@ -92,6 +94,14 @@ def _with_push(outputs: tuple[Output, ...]) -> tuple[Output, ...]:
     if any(output.type == "image" for output in outputs):
         return pushed
     return (*outputs, Output(type="image", attrs={"push": "true", "unpack": "false"}))
+
+
+def _annotated(outputs: tuple[Output, ...], annotations: Mapping[str, str]) -> tuple[Output, ...]:
+    from buildwright.model.annotation import parse
+
+    found = [annotation for places, value in annotations.items() for annotation in parse(places, value)]
+    attrs = {annotation.attribute: annotation.value for annotation in found}
+    return tuple(replace(output, attrs={**output.attrs, **attrs}) for output in outputs)
 
 
 def _named(output: Output, tags: tuple[str, ...]) -> Output:

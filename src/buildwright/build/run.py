@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import hashlib
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import BinaryIO
+from dataclasses import replace
 
 from buildwright.build.context import Inputs, load_inputs
 from buildwright.build.metadata import decode_response
 from buildwright.build.outputs import receivers, resolve_outputs
 from buildwright.build.plan import plan
-from buildwright.build.session import open_session
-from buildwright.build.stdin import InputReader
-from buildwright.build.translate import Daemon, translate
+from buildwright.build.session import open_credentials
+from buildwright.build.solving import Host, Work, solve
 from buildwright.build.vcs import vcs_attributes
 from buildwright.builders.open import driver_for
-from buildwright.client.client import Client
 from buildwright.client.identity import new_id
 from buildwright.client.session.upload import Uploads
+from buildwright.drivers.driver import Driver
+from buildwright.errors import BuildwrightError
 from buildwright.model.node import Builder
 from buildwright.model.request import BuildRequest
-from buildwright.model.solve import BuildResult, SolveResult
-from buildwright.model.status import StatusSink
-from buildwright.wire.channel import Channel
+from buildwright.model.solve import BuildResult
+from buildwright.model.status import StatusSink, StatusUpdate, Vertex
 
-KEEPALIVE = 10.0
-"""Seconds of silence after which the daemon is asked whether it still lives."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    """What this side of a build offers: standard streams, environment, and the id of this machine's store."""
-
-    stdin: InputReader = field(default_factory=lambda: InputReader(sys.stdin.buffer))
-    stdout: BinaryIO = field(default_factory=lambda: sys.stdout.buffer)
-    stdout_is_terminal: bool = False
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    node_id: str = ""
+__all__ = ["Host", "run"]
 
 
 async def run(
@@ -46,41 +32,77 @@ async def run(
 ) -> BuildResult:
     """Build `request` on `builder`, starting its daemons when they do not run.
 
-    Raises members of the error tree only. After a failure or a cancellation the daemon's solve is cancelled, the
-    session is closed and no output is left half-written.
+    Platforms that belong to different nodes are built at the same time, and what they push becomes one image under
+    every tag when all have succeeded; before that, and if any fails, no tag is touched. `session_id` is for builds
+    on one node.
+
+    Raises members of the error tree only. After a failure or a cancellation the daemons' solves are cancelled, the
+    sessions are closed and no output is left half-written.
     """
+    builder, drivers = _usable(builder, sink)
     chosen = plan(request.platforms, builder)
-    driver = driver_for(builder, chosen.node)
-    outputs = resolve_outputs(request, driver.traits)
+    if not chosen.certain:
+        from buildwright.build.several import platforms_of_workers
+
+        chosen = plan(request.platforms, builder, await platforms_of_workers(drivers, sink))
+    outputs = resolve_outputs(request, drivers[chosen.nodes[0].node.name].traits)
     targets = receivers(outputs, stdout_is_terminal=host.stdout_is_terminal)
     uploads = Uploads()
     async with load_inputs(request, host.stdin, uploads) as inputs:
-        session = open_session(
-            inputs,
-            uploads=uploads,
+        work = Work(
+            request=request,
+            ref=new_id(),
+            host=host,
+            credentials=open_credentials(host.environ),
             targets=targets,
-            secrets=request.secrets,
-            stdout=host.stdout,
-            sink=sink,
-            environ=host.environ,
-            node_id=host.node_id,
-            session_id=session_id,
+            vcs=_vcs(request, inputs, host.environ),
         )
-        await driver.start(sink)
-        stream = await driver.open(os.path.abspath(request.context))
-        async with Channel(stream, authority=driver.traits.authority, keepalive=KEEPALIVE) as channel:
-            client = Client(channel)
-            solve = translate(
-                request,
-                ref=new_id(),
+        if len(chosen.nodes) == 1:
+            (share,) = chosen.nodes
+            result = await solve(
+                work,
+                share,
+                drivers[share.node.name],
                 inputs=inputs,
+                uploads=uploads,
                 outputs=outputs,
-                daemon=Daemon(version=await client.info()),
-                vcs=_vcs(request, inputs, host.environ),
-                environ=host.environ,
+                sink=sink,
+                session_id=session_id,
             )
-            result = await client.solve(solve, session=session, sink=sink)
-    return _result(result, builder, chosen.node.name, cache_only=not outputs and not request.outputs)
+            response: Mapping[str, str] = result.exporter_response
+        else:
+            from buildwright.build.several import solve_on_all
+
+            response = await solve_on_all(work, chosen.nodes, drivers, inputs=inputs, outputs=outputs, sink=sink)
+    place = f"{builder.name}/{chosen.nodes[0].node.name}/{work.ref}"
+    return _result(response, place, cache_only=not outputs and not request.outputs)
+
+
+def _usable(builder: Builder, sink: StatusSink) -> tuple[Builder, dict[str, Driver]]:
+    """The builder with the nodes that a driver can be made for, and their drivers by name.
+
+    A node that is left out is said. Raises the last error when no node is usable.
+    """
+    drivers: dict[str, Driver] = {}
+    broken: dict[str, BuildwrightError] = {}
+    for node in builder.nodes:
+        try:
+            drivers[node.name] = driver_for(builder, node)
+        except BuildwrightError as error:
+            broken[node.name] = error
+    if not broken:
+        return builder, drivers
+    if not drivers:
+        raise list(broken.values())[-1]
+    for name, reason in broken.items():
+        _say(sink, f"[internal] building without node {name}: {reason}")
+    return replace(builder, nodes=tuple(node for node in builder.nodes if node.name in drivers)), drivers
+
+
+def _say(sink: StatusSink, name: str) -> None:
+    now = time.time_ns()
+    digest = "sha256:" + hashlib.sha256(new_id().encode()).hexdigest()
+    sink.write(StatusUpdate(vertexes=(Vertex(digest=digest, name=name, started=now, completed=now),)))
 
 
 def _vcs(request: BuildRequest, inputs: Inputs, environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -89,13 +111,14 @@ def _vcs(request: BuildRequest, inputs: Inputs, environ: Mapping[str, str]) -> M
     return vcs_attributes(inputs.local_dirs, request.context, environ)
 
 
-def _result(result: SolveResult, builder: Builder, node: str, *, cache_only: bool) -> BuildResult:
-    response = result.exporter_response
+def _result(response: Mapping[str, str], place: str, *, cache_only: bool) -> BuildResult:
+    """The result that a response tells of; `place` is its reference, builder/node/ref."""
     metadata = decode_response(response)
-    metadata["buildx.build.ref"] = f"{builder.name}/{node}/{result.ref}"
+    metadata["buildx.build.ref"] = place
+    builder, node, ref = place.rsplit("/", 2)
     return BuildResult(
-        ref=result.ref,
-        builder=builder.name,
+        ref=ref,
+        builder=builder,
         node=node,
         digest=response.get("containerimage.digest", ""),
         config_digest=response.get("containerimage.config.digest", ""),

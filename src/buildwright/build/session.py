@@ -30,17 +30,18 @@ def open_session(
     secrets: Iterable[SecretSource],
     stdout: BinaryIO,
     sink: StatusSink,
+    credentials: Credentials,
     environ: Mapping[str, str],
     node_id: str,
     session_id: str | None = None,
 ) -> Session:
     """Make the services and the session that offers them; it runs when a client solves with it.
 
-    Raises ContextError for a secret whose source is missing, ConfigurationError for a damaged docker configuration.
+    Raises ContextError for a secret whose source is missing.
     """
     services: list[Service] = [
         FileSync({name: LocalDir(path) for name, path in inputs.local_dirs.items()}),
-        auth(sink, environ),
+        Auth(credentials, TokenSeeds(config_dir(environ)), sink=sink, environ=environ),
         Secrets(secrets, environ=environ),
         uploads,
     ]
@@ -50,10 +51,12 @@ def open_session(
     return Session(services, shared_key=shared_key, id=session_id)
 
 
-def auth(sink: StatusSink, environ: Mapping[str, str]) -> Auth:
-    """Credentials as docker's configuration and the builder store's scoped ones hold them."""
-    credentials = Credentials(load(environ=environ), scoped=load_scoped(store_dir(environ), environ))
-    return Auth(credentials, TokenSeeds(config_dir(environ)), sink=sink, environ=environ)
+def open_credentials(environ: Mapping[str, str]) -> Credentials:
+    """Credentials as docker's configuration and the builder store's scoped ones hold them.
+
+    Raises ConfigurationError for a damaged configuration.
+    """
+    return Credentials(load(environ=environ), scoped=load_scoped(store_dir(environ), environ))
 
 
 def _receiving(receivers: Iterable[Receiver], stdout: BinaryIO) -> Service:

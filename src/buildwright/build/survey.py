@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from buildwright.build.prefix import Prefixed
 from buildwright.builders.open import driver_for
 from buildwright.client.client import Client
 from buildwright.drivers.driver import Driver, Instance, NodeStatus, Traits
@@ -13,7 +14,7 @@ from buildwright.errors import BuildwrightError, NotReadyError
 from buildwright.model import duration
 from buildwright.model.node import Builder, Node
 from buildwright.model.platform import Platform
-from buildwright.model.status import StatusSink, StatusUpdate
+from buildwright.model.status import StatusSink
 from buildwright.model.worker import Worker
 from buildwright.wire.channel import Channel
 
@@ -88,7 +89,7 @@ async def boot(nodes: Sequence[NodeState], sink: StatusSink) -> None:
     """Start all of `nodes` at once; raises the first failure when every one has started or failed."""
     async with asyncio.TaskGroup() as tasks:
         starts = [
-            tasks.create_task(_start(node, _Prefixed(sink, node.node.name) if len(nodes) > 1 else sink))
+            tasks.create_task(_start(node, Prefixed(sink, node.node.name) if len(nodes) > 1 else sink))
             for node in nodes
         ]
     for task in starts:
@@ -140,39 +141,3 @@ def _distinct(platforms: Iterable[Platform]) -> tuple[Platform, ...]:
 
 def _as_instance(state: NodeState, instance: Instance) -> NodeState:
     return replace(state, instance=instance.name, platforms=instance.platforms or state.platforms)
-
-
-class _Prefixed:
-    """Tells apart what several nodes report of themselves."""
-
-    def __init__(self, sink: StatusSink, name: str) -> None:
-        self._sink = sink
-        self._name = name
-
-    def write(self, update: StatusUpdate, /) -> None:
-        self._sink.write(
-            replace(
-                update,
-                vertexes=tuple(
-                    replace(
-                        vertex,
-                        digest=self._digest(vertex.digest),
-                        inputs=self._digests(vertex.inputs),
-                        name=self._title(vertex.name),
-                    )
-                    for vertex in update.vertexes
-                ),
-                statuses=tuple(replace(status, vertex=self._digest(status.vertex)) for status in update.statuses),
-                logs=tuple(replace(log, vertex=self._digest(log.vertex)) for log in update.logs),
-                warnings=tuple(replace(warning, vertex=self._digest(warning.vertex)) for warning in update.warnings),
-            )
-        )
-
-    def _digest(self, digest: str) -> str:
-        return f"{digest}:{self._name}"
-
-    def _digests(self, digests: Sequence[str]) -> tuple[str, ...]:
-        return tuple(map(self._digest, digests))
-
-    def _title(self, name: str) -> str:
-        return f"[{self._name} {name[1:]}" if name.startswith("[") else f"[{self._name}] {name}"

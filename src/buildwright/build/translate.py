@@ -42,8 +42,12 @@ def translate(
     daemon: Daemon,
     vcs: Mapping[str, str],
     environ: Mapping[str, str],
+    part: bool = False,
 ) -> SolveRequest:
-    """The solve that builds `request`. Raises UsageError for what the daemon cannot do or nobody can mean."""
+    """The solve that builds `request`, an image index even for one platform when it is only `part` of a build.
+
+    Raises UsageError for what the daemon cannot do or nobody can mean.
+    """
     if len(outputs) > 1 and not daemon.at_least(_FIRST_WITH_SEVERAL_EXPORTERS):
         raise UsageError(
             "multiple outputs currently unsupported by the current BuildKit daemon, "
@@ -55,6 +59,8 @@ def translate(
     attrs |= {f"label:{key}": value for key, value in request.labels.items()}
     attrs |= _attestations(request, daemon, environ)
     attrs |= vcs
+    if part:
+        attrs["multi-platform"] = "true"
     if request.target:
         attrs["target"] = request.target
     if request.no_cache:

@@ -33,7 +33,8 @@ class BuildRequest:
     `context` is a folder, a git or http address, or "-" for stdin. `dockerfile` is a path (relative to the
     working directory for a local context, inside the repository for a remote one), "-" for stdin, or None for
     `Dockerfile` in the context. `attestations` maps a type (`provenance`, `sbom`) to its CSV attributes, None
-    to switch it off.
+    to switch it off. `annotations` go to the image's manifest; a key may say other places and platforms in front,
+    as in `index,manifest[linux/amd64]:org.opencontainers.image.title`.
     """
 
     context: str
@@ -42,6 +43,7 @@ class BuildRequest:
     target: str = ""
     build_args: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     platforms: tuple[Platform, ...] = ()
     no_cache: bool = False
     pull: bool = False

@@ -18,15 +18,17 @@ from urllib.parse import urlencode, urlsplit
 
 from buildwright.errors import ConfigurationError, RegistryError
 from buildwright.registry.config import Credential, server_key
+from buildwright.registry.refusal import reason
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     import httpx2
 
 CLIENT_ID = "buildkit-client"
 """What BuildKit's clients call themselves to a token server; some keep a list."""
 DEFAULT_LIFETIME = 60
 TIMEOUT = 60.0
-_TEXT_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,13 +148,13 @@ def _origin(request: TokenRequest) -> str:
 
 
 def _refused(request: TokenRequest, answer: Answer) -> RegistryError:
-    reason = _reason(answer.body)
+    told = reason(answer.body)
     _, secret = request.credential.user_and_secret
-    if secret and secret in reason:
-        reason = ""
+    if secret and secret in told:
+        told = ""
     text = f"the token server {_origin(request)} of {request.host} answered {answer.status}"
-    if reason:
-        text += f" ({reason})"
+    if told:
+        text += f" ({told})"
     if answer.status in (401, 403):
         key = server_key(request.host)
         login = "docker login" if key != request.host else f"docker login {request.host}"
@@ -160,22 +162,11 @@ def _refused(request: TokenRequest, answer: Answer) -> RegistryError:
     return RegistryError(text, status=answer.status)
 
 
-def _reason(body: bytes) -> str:
-    """What the server says of its refusal, in the forms that distribution and OAuth2 give it."""
-    try:
-        told = json.loads(body)
-        if errors := told.get("errors"):
-            told = errors[0]
-        text = told.get("error_description") or told.get("message") or told.get("details") or told.get("error") or ""
-    except (ValueError, AttributeError, LookupError, TypeError):
-        return ""
-    return " ".join(text.split())[:_TEXT_LIMIT] if isinstance(text, str) else ""
-
-
-async def fetch(request: TokenRequest) -> Token:
+async def fetch(request: TokenRequest, *, tls: SSLContext | None = None) -> Token:
     """Get a token; one minute for each request, through the proxies that the environment names.
 
-    Raises RegistryError, or ConfigurationError for a proxy of no known kind; no text has a secret or a token.
+    The token server's certificate is checked by `tls`, or as the system does. Raises
+    RegistryError, or ConfigurationError for a proxy of no known kind; no text has a secret or a token.
     """
     talk = conversation(request)
     step = _advance(talk, None)
@@ -188,7 +179,7 @@ async def fetch(request: TokenRequest) -> Token:
 
     agent = {"User-Agent": f"buildwright/{__version__}"}
     try:
-        client = httpx2.AsyncClient(headers=agent, timeout=TIMEOUT)
+        client = httpx2.AsyncClient(headers=agent, timeout=TIMEOUT, verify=True if tls is None else tls)
     except (ImportError, ValueError):
         # Without the cause, which shows the proxy's address and with it perhaps a password.
         raise ConfigurationError(
@@ -201,10 +192,10 @@ async def fetch(request: TokenRequest) -> Token:
                 async with asyncio.timeout(TIMEOUT):
                     answer = await _carry_out(http, step)
             except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-                reason = str(error) or f"no answer within {TIMEOUT:.0f} seconds"
+                cause = str(error) or f"no answer within {TIMEOUT:.0f} seconds"
                 # Without the cause, whose request has the secret.
                 raise RegistryError(
-                    f"cannot reach the token server {_origin(request)} of {request.host}: {reason}"
+                    f"cannot reach the token server {_origin(request)} of {request.host}: {cause}"
                 ) from None
             step = _advance(talk, answer)
     return step
