@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from buildwright.progress.cells import char_width
 
@@ -41,7 +42,7 @@ class Screen:
         return rows
 
     def _put(self, char: str) -> None:
-        assert char.isprintable() or not self.strict, f"{char!r} reached the terminal"
+        assert not (self.strict and unicodedata.category(char) == "Cc"), f"{char!r} reached the terminal"
         if self.x + char_width(char) > self.columns:
             self.wrapped = True
             self._down()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.progress.recording import DATA, Event, load, play
-from tests.progress.status_strategies import updates
 
 from buildwright.model.status import StatusUpdate, Vertex, VertexLog, VertexStatus
 from buildwright.progress.plain import Plain
+from tests.progress.recording import DATA, Event, load, play
+from tests.progress.status_strategies import updates
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
@@ -139,7 +139,8 @@ def test_long_names_are_cut_only_on_demand():
         assert view.draw(0).decode() == f"#1 {name}\n"
 
 
-@given(st.lists(st.tuples(st.integers(0, 12_000), updates()), max_size=12))
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(0, 12_000), updates()), max_size=6))
 def test_any_stream_is_printed_and_no_step_has_two_numbers(stream):
     now = 0
     view = Plain()

@@ -121,8 +121,7 @@ class Display:
         self._finished = True
         if self._timer is not None:
             self._timer.cancel()
-        vertex = error.vertex if isinstance(error, SolveError) else ""
-        self._output.write(self._view.finish(self._clock(), vertex))
+        self._output.write(self._view.finish(self._clock(), _failing_vertex(error)))
         if self._warnings and self.mode in (Mode.PLAIN, Mode.TTY):
             from buildwright.progress.summary import format_warnings
 
@@ -211,6 +210,12 @@ def measure(stream: IO[str]) -> tuple[int, int]:
     except (OSError, ValueError, AttributeError):
         return _DEFAULT_SIZE
     return (size.columns, size.lines) if size.columns > 0 and size.lines > 0 else _DEFAULT_SIZE
+
+
+def _failing_vertex(error: BaseException | None) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_failing_vertex, error.exceptions)), "")
+    return error.vertex if isinstance(error, SolveError) else ""
 
 
 def _pace(environ: Mapping[str, str]) -> tuple[int, int]:

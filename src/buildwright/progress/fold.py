@@ -95,8 +95,8 @@ class Fold:
         self.started: list[Step] = []
         self.began: int | None = None
         """When the build began by the daemon's clock."""
-        self.skew = 0
-        """What to subtract from the local clock to get the daemon's, as seen when the first step started."""
+        self.skew: int | None = None
+        """What to subtract from the local clock to get the daemon's; known when the first step has started."""
         self._groups: dict[str, Step] = {}
         self._keep_output = keep_output
 
@@ -156,13 +156,17 @@ class Fold:
                 _count(changes, step)
             step.reported = vertex
             if not was_started:
-                self.skew = self.skew or now - vertex.started
+                self._read_clock(vertex.started, now)
                 self._list(step)
             step.intervals[vertex.started] = vertex.completed
             step.spans = merge(step.intervals.items())
         if vertex.started is not None or not was_started:
             step.name, step.cached, step.error = vertex.name, vertex.cached, vertex.error
             step.revision += 1
+
+    def _read_clock(self, started: int, now: int) -> None:
+        if self.skew is None:
+            self.skew = now - started
 
     def _list(self, step: Step) -> None:
         if not step.listed:
@@ -196,7 +200,7 @@ class Fold:
         step.cached = all(member.cached for member in members)
         step.spans = merge(step.intervals.items())
         if first is not None:
-            self.skew = self.skew or now - first
+            self._read_clock(first, now)
         if before == (step.intervals, step.cached, step.error, step.hidden):
             return
         step.revision += 1

@@ -83,7 +83,7 @@ def draw(
     shown = _choose_windows(rows, windows, size)
     if not final:
         rows = fit(rows, height - 2 - sum(map(len, shown.values())))
-    at = now - state.skew
+    at = now - (state.skew or 0)
     lines = [_header(state, at, columns, label, final)]
     for row in rows:
         line = _line(row, at, columns)

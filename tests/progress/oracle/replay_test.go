@@ -71,6 +71,7 @@ func TestReplay(t *testing.T) {
 		var size console.WinSize
 		fmt.Sscan(os.Getenv("ORACLE_SIZE"), &size.Width, &size.Height)
 		pty.Resize(size)
+		defer pty.Close()
 	}
 	synctest.Test(t, func(t *testing.T) {
 		rec.start = time.Now()
