@@ -129,8 +129,10 @@ class ExecStream:
         while self._closed or not self._arrived:
             if self._failure is not None:
                 raise self._failure
-            if self._over():
-                return self._ended()
+            if self._output.end is not None:
+                return self._ended(self._output.end)
+            if self._output.stdout_closed:
+                return b""
             self._news.clear()
             await self._news.wait()
         data = self._arrived[0] if len(self._arrived) == 1 else b"".join(self._arrived)
@@ -143,21 +145,18 @@ class ExecStream:
             self._room.set()
         return data
 
-    def _over(self) -> bool:
-        return self._output.end is not None or self._output.stdout_closed
-
     async def _receive(self) -> None:
         """Take messages in until the end, at most READ_AHEAD bytes (and one message) before they are read."""
         from websockets.exceptions import ConnectionClosed
 
         try:
-            while not self._over():
+            while self._output.end is None:
                 data = self._output.feed(await self._connection.recv(decode=False))
                 self._moved += 1
+                self._news.set()
                 if data:
                     self._arrived.append(data)
                     self._unread += len(data)
-                    self._news.set()
                     if self._unread > READ_AHEAD:
                         self._room.clear()
                         await self._room.wait()
@@ -167,9 +166,8 @@ class ExecStream:
         finally:
             self._news.set()
 
-    def _ended(self) -> bytes:
-        end = self._output.end
-        if self._half_closed and (end is None or end.success):
+    def _ended(self, end: ExecEnd) -> bytes:
+        if self._half_closed and end.success:
             return b""
         raise ConnectionLostError(self.describe_end())
 
@@ -190,6 +188,8 @@ class ExecStream:
 
         if self._failure is not None:
             raise self._failure
+        if self._half_closed:
+            raise ConnectionLostError(f"nothing can be written to pod {self._pod} after close_write")
         try:
             for message in split(STDIN, data):
                 await self._connection.send(message)

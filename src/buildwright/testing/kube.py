@@ -301,13 +301,17 @@ async def _pump_in(protocol: Any, reader: asyncio.StreamReader, writer: asyncio.
 
 
 async def _pump_out(protocol: Any, writer: asyncio.StreamWriter, source: ByteStream) -> None:
+    from websockets.exceptions import InvalidState
+
     try:
         while data := await source.read(32 << 10):
             for message in split(STDOUT, data):
                 protocol.send_binary(message)
             _flush(protocol, writer)
             await writer.drain()
-    except (ConnectionError, ConnectionLostError):
+        protocol.send_binary(bytes((CLOSE, STDOUT)))
+        _flush(protocol, writer)
+    except (ConnectionError, ConnectionLostError, InvalidState):
         pass
 
 
