@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,21 @@ def test_waiting_for_a_daemon_ends_with_the_cause(tmp_path: Path, monkeypatch: p
     assert "no such socket" in sink.updates[-1].vertexes[0].error
 
 
+def test_an_expired_certificate_is_to_be_renewed(tmp_path: Path) -> None:
+    cacert = self_signed(tmp_path, days=-1)
+
+    async def ask() -> None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(cacert, tmp_path / "key.pem")
+        server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0, ssl=context)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            await make(f"tcp://127.0.0.1:{port}", cacert=str(cacert), servername="other").info()
+
+    with pytest.raises(ConfigurationError, match="certificate has expired: renew it at the daemon"):
+        asyncio.run(ask())
+
+
 @pytest.mark.peers
 class TestCertificates:
     @pytest.fixture(autouse=True)
@@ -139,8 +155,8 @@ class TestCertificates:
             asyncio.run(make(self.address).start(Sink()))
 
 
-def self_signed(folder: Path) -> Path:
-    """A certificate that vouches for itself, and its key in key.pem."""
+def self_signed(folder: Path, *, days: int = 1) -> Path:
+    """A certificate that vouches for itself and ends in so many days, and its key in key.pem."""
     import datetime
 
     from cryptography import x509
@@ -150,7 +166,8 @@ def self_signed(folder: Path) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "other")])
     now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+    end = now + datetime.timedelta(days=days)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - datetime.timedelta(days=9), end)
     (folder / "ca.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     plain = serialization.NoEncryption()
     form = serialization.PrivateFormat.PKCS8
