@@ -7,7 +7,7 @@ ends its side and waits for our status: OK says that the file is in place.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
@@ -124,15 +124,16 @@ async def _write_folder(call: ServerCall, writer: FolderWriter) -> None:
         messages = await call.receive_many()
         if not messages:
             raise ProtocolError("the daemon ended the transfer of a folder before it was complete")
-        for start in range(0, len(messages), _MESSAGES_PER_SLICE):
-            replies = [
-                frame(reply)
-                for message in messages[start : start + _MESSAGES_PER_SLICE]
-                for reply in writer.feed(message)
-            ]
+        for some in _slices(messages):
+            replies = [frame(reply) for message in some for reply in writer.feed(message)]
             if replies:
                 await call.send_framed(replies)
             await asyncio.sleep(0)
+
+
+def _slices(messages: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """A window's worth may have arrived at once; the loop has other work, and copies are to stay small."""
+    return (messages[start : start + _MESSAGES_PER_SLICE] for start in range(0, len(messages), _MESSAGES_PER_SLICE))
 
 
 async def _receive_file(call: ServerCall, target: FileTarget | StreamTarget | SinkTarget) -> None:
@@ -141,7 +142,8 @@ async def _receive_file(call: ServerCall, target: FileTarget | StreamTarget | Si
         raise RpcError(Code.ALREADY_EXISTS, "target already exists")
     try:
         while messages := await call.receive_many():
-            await sink.write([control_pb2.BytesMessage.FromString(message).data for message in messages])
+            for some in _slices(messages):
+                await sink.write([control_pb2.BytesMessage.FromString(message).data for message in some])
         await sink.commit()
     finally:
         sink.abort()

@@ -7,6 +7,7 @@ last, when nothing is written any more. A file appears under its name when it is
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat as posix
@@ -29,12 +30,18 @@ _FOLDS_NAMES = os.name == "nt" or sys.platform == "darwin"
 _KEEPS_LINK_TIMES = os.utime in os.supports_follow_symlinks
 
 
+_REMEDIES = {
+    errno.ENOSPC: "make room there or choose another destination",
+    errno.EDQUOT: "make room there or choose another destination",
+    errno.EPIPE: "its reader went away before the end",
+}
+
+
 def unwritable(path: str | bytes, error: OSError) -> OutputError:
     """The one sentence for a destination that cannot be written."""
     reason = (error.strerror or str(error)).lower()
-    return OutputError(
-        f"cannot write {os.fsdecode(path)!r}: {reason}; make room or permit it there, or choose another destination"
-    )
+    remedy = _REMEDIES.get(error.errno or 0, "permit it or choose another destination")
+    return OutputError(f"cannot write {os.fsdecode(path)!r}: {reason}; {remedy}")
 
 
 @dataclass(slots=True)

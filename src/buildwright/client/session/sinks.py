@@ -130,7 +130,11 @@ class _Descriptor(_Blocking):
         self._owned = owned
 
     async def write(self, chunks: Sequence[bytes], /) -> None:
-        await self._run(lambda: write_all(self._fd, b"".join(chunks)))
+        def write() -> None:
+            for chunk in chunks:
+                write_all(self._fd, chunk)
+
+        await self._run(write)
 
     async def commit(self) -> None:
         if self._owned:
