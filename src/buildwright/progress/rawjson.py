@@ -144,4 +144,4 @@ def _bytes(text: str) -> bytes:
 
 def _escape(match: re.Match[str]) -> str:
     char = match.group()
-    return "\ufffd" if "\ud800" <= char <= "\udfff" else f"\\u{ord(char):04x}"
+    return r"\ufffd" if "\ud800" <= char <= "\udfff" else f"\\u{ord(char):04x}"

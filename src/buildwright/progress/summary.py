@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from buildwright.errors import SolveError, SourceExcerpt
 from buildwright.model.status import VertexWarning
@@ -55,8 +56,10 @@ def format_error(error: BaseException, debug: bool = False) -> str:
 
 def distinct(warnings: Iterable[VertexWarning]) -> tuple[VertexWarning, ...]:
     """The warnings without those that repeat another one for another vertex, in order of arrival."""
-    kept = {(w.level, w.short, w.detail, w.url, w.source, w.ranges): w for w in reversed([*warnings])}
-    return tuple(reversed(kept.values()))
+    kept: dict[VertexWarning, VertexWarning] = {}
+    for warning in warnings:
+        kept.setdefault(replace(warning, vertex=""), warning)
+    return tuple(kept.values())
 
 
 def format_warnings(warnings: Sequence[VertexWarning], *, color: bool = False, debug: bool = False) -> str:
