@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from buildwright.build.spread import Push
+from buildwright.build.together import gather
 from buildwright.errors import ProtocolError, RegistryError
 from buildwright.model.platform import Platform
 from buildwright.registry.access import CredentialSource, Registry
@@ -46,7 +47,10 @@ async def merge(
                 registries[name.host] = await stack.enter_async_context(registry)
             repositories.setdefault(name.name, Repository(registries[name.host], name.repository, writable=True))
         source = repositories[push.names[0].name]
-        index = combine([await _share(response, source) for response in responses], push.annotations)
+        # The first finds out where the registry is and who we are to it, for the others as well.
+        shares = [await _share(responses[0], source)]
+        shares += await gather(_share(response, source) for response in responses[1:])
+        index = combine(shares, push.annotations)
         await _publish(index, push, repositories)
     return {
         _DIGEST: index.descriptor.digest,

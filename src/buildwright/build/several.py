@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import time
@@ -14,9 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 from buildwright.build.context import Inputs
 from buildwright.build.plan import NodePlan
 from buildwright.build.prefix import Prefixed
-from buildwright.build.solving import Work, solve
+from buildwright.build.solving import KEEPALIVE, Work, solve
 from buildwright.build.spread import of_platforms, spread
 from buildwright.build.stdin import InputReader
+from buildwright.build.together import gather
 from buildwright.client.client import Client
 from buildwright.client.identity import new_id
 from buildwright.client.session.blocking import run_abandonable
@@ -43,11 +43,12 @@ async def platforms_of_workers(drivers: Mapping[str, Driver], sink: StatusSink) 
 
     async def ask(name: str, driver: Driver) -> tuple[Platform, ...]:
         await driver.start(Prefixed(sink, name))
-        async with Channel(await driver.open(), authority=driver.traits.authority) as channel:
+        stream = await driver.open()
+        async with Channel(stream, authority=driver.traits.authority, keepalive=KEEPALIVE) as channel:
             workers = await Client(channel).workers()
         return tuple(dict.fromkeys(platform.normalized() for worker in workers for platform in worker.platforms))
 
-    found = await _all(_named(f"node {name}", ask(name, driver)) for name, driver in drivers.items())
+    found = await gather(_named(f"node {name}", ask(name, driver)) for name, driver in drivers.items())
     return dict(zip(drivers, found, strict=True))
 
 
@@ -87,7 +88,7 @@ async def solve_on_all(
             raise
 
     async with _copies(inputs, work.host.stdin, len(shares)) as copies:
-        results = await _all(
+        results = await gather(
             _named(f"node {share.node.name}, {', '.join(map(str, share.platforms))}", build(share, parts))
             for share, parts in zip(shares, copies, strict=True)
         )
@@ -144,29 +145,6 @@ async def _named(where: str, work: Awaitable[T]) -> T:
         if isinstance(error, RpcError):
             error.message = error.args[0]
         raise
-
-
-async def _all(works: Iterator[Awaitable[T]]) -> list[T]:
-    """All results in order; or the first failure in time, when the others have been cancelled and have ended."""
-
-    async def caught(work: Awaitable[T]) -> T | BuildwrightError:
-        try:
-            return await work
-        except BuildwrightError as error:
-            return error
-
-    failures: list[BuildwrightError] = []
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(caught(work)) for work in works]
-        pending = set(running)
-        while pending and not failures:
-            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            failures = [result for task in done if isinstance(result := task.result(), BuildwrightError)]
-        for task in pending:
-            task.cancel()
-    if failures:
-        raise failures[0]
-    return [result for task in running if not isinstance(result := task.result(), BuildwrightError)]
 
 
 @contextmanager

@@ -122,3 +122,14 @@ def parse_pairs(values: Iterable[str], *, environ: Mapping[str, str] | None = No
         elif key in environ:
             result[key] = environ[key]
     return result
+
+
+def parse_annotations(values: Iterable[str]) -> dict[str, str]:
+    """`--annotation`: items `[TYPE[PLATFORM],...:]KEY=VALUE` as BuildRequest has them. Raises UsageError."""
+    result: dict[str, str] = {}
+    for item in filter(None, values):
+        key, separator, value = item.partition("=")
+        if not separator or not key:
+            raise UsageError(f'invalid annotation "{item}", expected key=value')
+        result[key] = value
+    return result

@@ -46,6 +46,13 @@ _FLAGS = (
     ),
     Flag(name="label", kind=Kind.ARRAY, value="key=value", group=_IMAGE, help="Set metadata for an image"),
     Flag(
+        name="annotation",
+        kind=Kind.ARRAY,
+        value="key=value",
+        group=_IMAGE,
+        help='Add annotation to the image (format: "[type[platform],...:]key=value")',
+    ),
+    Flag(
         name="platform",
         kind=Kind.ARRAY,
         value="os/arch",
@@ -95,7 +102,7 @@ _FLAGS = (
 
 def to_request(values: Values, environ: Mapping[str, str]) -> BuildRequest:
     """What the flags ask for; raises UsageError naming the flag's value that is wrong. Pure."""
-    from buildwright.build.specs import parse_attestations, parse_output, parse_pairs, parse_secret
+    from buildwright.build.specs import parse_annotations, parse_attestations, parse_output, parse_pairs, parse_secret
 
     build_args = parse_pairs(values.strings("build-arg"), environ=environ)
     if epoch := environ.get("SOURCE_DATE_EPOCH"):
@@ -108,6 +115,7 @@ def to_request(values: Values, environ: Mapping[str, str]) -> BuildRequest:
         target=values.string("target"),
         build_args=build_args,
         labels=parse_pairs(values.strings("label")),
+        annotations=parse_annotations(values.strings("annotation")),
         platforms=tuple(dict.fromkeys(Platform.parse(name) for name in platforms)),
         no_cache=values.boolean("no-cache"),
         pull=values.boolean("pull"),

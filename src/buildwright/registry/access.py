@@ -54,6 +54,7 @@ class Registry:
         self._pauses = tuple(pauses)
         self._origin = ""
         self._authorization: dict[tuple[str, ...], str] = {}
+        self._authorizing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         # Imported here and not above: 0.1 s, and most builds leave registries to the daemon.
@@ -94,20 +95,19 @@ class Registry:
         `path` follows the registry's address, `scopes` say what a token must allow. Raises RegistryError when the
         registry cannot be reached or does not know us, ConfigurationError when our credentials cannot be read.
         """
-        sent = dict(headers or {})
-        answer = await self._send(method, path, sent | self._known(scopes), content)
+        shown = self._authorization.get(scopes, "")
+        answer = await self._send(method, path, _with(headers, shown), content)
         if answer.status_code != 401:
             return answer
-        sent["Authorization"] = await self._authorize(answer.headers.get_list("www-authenticate"), scopes)
-        answer = await self._send(method, path, sent, content)
+        async with self._authorizing:
+            # Of several requests that were refused together, the first finds out for all.
+            if self._authorization.get(scopes, "") == shown:
+                asked = answer.headers.get_list("www-authenticate")
+                self._authorization[scopes] = await self._authorize(asked, scopes)
+        answer = await self._send(method, path, _with(headers, self._authorization[scopes]), content)
         if answer.status_code == 401:
             raise self._unknown_here(answer.content)
-        self._authorization[scopes] = sent["Authorization"]
         return answer
-
-    def _known(self, scopes: tuple[str, ...]) -> dict[str, str]:
-        authorization = self._authorization.get(scopes)
-        return {"Authorization": authorization} if authorization else {}
 
     async def _send(self, method: str, path: str, headers: dict[str, str], content: bytes | None) -> httpx2.Response:
         pauses = iter(self._pauses)
@@ -194,6 +194,10 @@ class Registry:
             f"{f' ({told})' if told else ''}; run {login} with an account that may do this",
             status=401,
         )
+
+
+def _with(headers: Mapping[str, str] | None, authorization: str) -> dict[str, str]:
+    return {**(headers or {}), **({"Authorization": authorization} if authorization else {})}
 
 
 def _authority(address: str) -> str:
