@@ -3,7 +3,6 @@
 import asyncio
 import datetime
 import ipaddress
-import os
 import socket
 import ssl
 from contextlib import asynccontextmanager
@@ -14,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from buildwright.errors import ConnectError
+from buildwright.errors import ConnectError, ConnectionLostError
 from buildwright.testing.suites.stream import ByteStreamSuite
 from buildwright.wire import sockets
 from buildwright.wire.channel import Channel
@@ -266,11 +265,33 @@ def test_a_peer_without_tls_is_one_sentence(certificates):
     assert "TLS handshake" in tls_failure(None, certificates.client())
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may open every socket")
-def test_a_forbidden_unix_socket_is_one_sentence(tmp_path):
-    path = str(tmp_path / "closed.sock")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        os.chmod(path, 0)
-        with pytest.raises(ConnectError, match="permission denied"):
-            asyncio.run(connect_unix(path))
+def test_a_forbidden_unix_socket_is_one_sentence(monkeypatch):
+    async def scenario():
+        async def refuse(*_args):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", refuse)
+        await connect_unix("/run/closed.sock")
+
+    with pytest.raises(ConnectError, match="permission denied; is your user in its group"):
+        asyncio.run(scenario())
+
+
+def test_errors_of_a_channel_call_the_daemon_by_its_address(tmp_path):
+    path = str(tmp_path / "daemon.sock")
+
+    async def scenario():
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            listener.setblocking(False)
+            async with Channel(await connect_unix(path)) as channel:
+                accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
+                calling = asyncio.create_task(channel.unary("/Echo", b""))
+                await asyncio.sleep(0)
+                accepted.shutdown(socket.SHUT_RDWR)
+                accepted.close()
+                with pytest.raises(ConnectionLostError, match=f"unix://{path}"):
+                    await calling
+
+    asyncio.run(scenario())

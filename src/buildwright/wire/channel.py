@@ -154,9 +154,8 @@ class Channel:
         from buildwright import __version__
 
         self._group = asyncio.TaskGroup()
-        self._link = Link(
-            stream, self, client=True, limits=limits or Limits(), keepalive=keepalive, peer=f"the peer {authority!r}"
-        )
+        peer = getattr(stream, "name", "") or f"the peer {authority!r}"
+        self._link = Link(stream, self, client=True, limits=limits or Limits(), keepalive=keepalive, peer=peer)
         self._authority = authority
         self._scheme = scheme
         self._largest = largest_message

@@ -29,7 +29,7 @@ class SocketStream:
     def __init__(self, connected: socket.socket, name: str) -> None:
         connected.setblocking(False)
         self._socket = connected
-        self._name = name
+        self.name = name
         self._closed = False
         self._ended = False
         self._reading: asyncio.Future[None] | None = None
@@ -47,7 +47,7 @@ class SocketStream:
 
     async def write(self, data: Buffer, /) -> None:
         if self._ended:
-            raise ConnectionLostError(f"nothing can be written to {self._name} after close_write")
+            raise ConnectionLostError(f"nothing can be written to {self.name} after close_write")
         rest = memoryview(data)
         while rest:
             self._require_open()
@@ -107,10 +107,10 @@ class SocketStream:
 
     def _require_open(self) -> None:
         if self._closed:
-            raise ConnectionLostError(f"the connection to {self._name} has been closed")
+            raise ConnectionLostError(f"the connection to {self.name} has been closed")
 
     def _lost(self, error: OSError) -> ConnectionLostError:
-        return ConnectionLostError(f"the connection to {self._name} was lost: {_cause(error)}")
+        return ConnectionLostError(f"the connection to {self.name} was lost: {_cause(error)}")
 
 
 class LoopSocketStream(SocketStream):
@@ -142,7 +142,7 @@ class LoopSocketStream(SocketStream):
     async def write(self, data: Buffer, /) -> None:
         self._require_open()
         if self._ended:
-            raise ConnectionLostError(f"nothing can be written to {self._name} after close_write")
+            raise ConnectionLostError(f"nothing can be written to {self.name} after close_write")
         loop = asyncio.get_running_loop()
         self._sending = sending = loop.create_task(loop.sock_sendall(self._socket, data))
         try:

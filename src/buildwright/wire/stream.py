@@ -13,6 +13,8 @@ class ByteStream(Protocol):
     One task reads and one task writes at a time; both may run at once. A cancelled read loses no bytes. After a
     cancelled or failed write the stream may only be closed. Failures are ConnectionLostError (the peer or the
     network ended it) whose text says what is known of the cause.
+
+    A stream may have a `name`, such as `unix:///run/buildkit/buildkitd.sock`, by which errors call its other end.
     """
 
     async def read(self, limit: int = 1 << 20, /) -> bytes:

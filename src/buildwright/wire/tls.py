@@ -30,7 +30,7 @@ class TlsStream:
         self._tls = tls
         self._incoming = incoming
         self._outgoing = outgoing
-        self._name = name
+        self.name = name
         self._writing = asyncio.Lock()
         self._ended = False
         self._closed = False
@@ -48,14 +48,14 @@ class TlsStream:
                 # Many peers end the connection without a closing alert. Calls notice what is missing by themselves.
                 return b""
             except ssl.SSLError as error:
-                raise ConnectionLostError(f"the connection to {self._name} was lost: {reason(error)}") from error
+                raise ConnectionLostError(f"the connection to {self.name} was lost: {reason(error)}") from error
             else:
                 return data
 
     async def write(self, data: Buffer, /) -> None:
         self._require_open()
         if self._ended:
-            raise ConnectionLostError(f"nothing can be written to {self._name} after close_write")
+            raise ConnectionLostError(f"nothing can be written to {self.name} after close_write")
         import ssl
 
         view = memoryview(data)
@@ -63,7 +63,7 @@ class TlsStream:
             try:
                 view = view[self._tls.write(view[:PIECE]) :]
             except ssl.SSLError as error:
-                raise ConnectionLostError(f"the connection to {self._name} was lost: {reason(error)}") from error
+                raise ConnectionLostError(f"the connection to {self.name} was lost: {reason(error)}") from error
             await self._flush()
             self._require_open()
 
@@ -142,7 +142,7 @@ class TlsStream:
 
     def _require_open(self) -> None:
         if self._closed:
-            raise ConnectionLostError(f"the connection to {self._name} has been closed")
+            raise ConnectionLostError(f"the connection to {self.name} has been closed")
 
 
 async def start_tls(
