@@ -19,7 +19,7 @@ from buildwright.model.status import (
     VertexStatus,
     VertexWarning,
 )
-from buildwright.progress.display import View
+from buildwright.progress.view import End, View
 
 DATA = Path(__file__).parent / "data"
 MILLISECOND = 1_000_000
@@ -54,7 +54,7 @@ def play(
         if drawn is None or now - drawn >= every:
             drawn = now
             yield now, view.draw(now)
-    yield now, view.finish(now)
+    yield now, view.finish(now, End())
 
 
 def decode(status: dict) -> StatusUpdate:
@@ -112,8 +112,7 @@ def _warning(warning: dict) -> VertexWarning:
         short=base64.b64decode(warning.get("short", "")).decode(),
         detail=tuple(base64.b64decode(line).decode() for line in warning.get("detail", ())),
         url=warning.get("url", ""),
-        source=source
-        and SourceInfo(source["filename"], base64.b64decode(source.get("data", "")), source.get("language", "")),
+        source=None if source is None else _source(source),
         ranges=tuple(
             SourceRange(
                 place["start"].get("line", 0),
@@ -124,6 +123,11 @@ def _warning(warning: dict) -> VertexWarning:
             for place in warning.get("range", ())
         ),
     )
+
+
+def _source(source: dict) -> SourceInfo:
+    data = base64.b64decode(source.get("data", ""))
+    return SourceInfo(source.get("filename", ""), data, source.get("language", ""))
 
 
 def _time(text: str | None) -> int | None:

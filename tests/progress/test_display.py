@@ -15,6 +15,7 @@ from buildwright.model.status import StatusUpdate, Vertex, VertexLog, VertexWarn
 from buildwright.progress.display import Display, Mode, choose, make, measure
 from buildwright.progress.output import Output
 from buildwright.progress.plain import Plain
+from buildwright.progress.view import End
 
 SECOND = 1_000_000_000
 FIRST = StatusUpdate(vertexes=(Vertex(digest="a", name="first", started=0),))
@@ -36,7 +37,7 @@ class View:
     def __init__(self) -> None:
         self.applied = 0
         self.drawn: list[int] = []
-        self.finished: list[str] = []
+        self.finished: list[End] = []
         self.drawn_again = asyncio.Event()
 
     def apply(self, update: StatusUpdate, now: int) -> None:
@@ -47,8 +48,8 @@ class View:
         self.drawn_again.set()
         return b"drawn\n"
 
-    def finish(self, now: int, vertex: str = "") -> bytes:
-        self.finished.append(vertex)
+    def finish(self, now: int, end: End) -> bytes:
+        self.finished.append(end)
         return b"end\n"
 
 
@@ -160,7 +161,7 @@ def test_nothing_waits_for_a_tick_at_the_end():
         assert len(asyncio.all_tasks()) == 1
         return view
 
-    assert asyncio.run(build()).finished == [""]
+    assert asyncio.run(build()).finished == [End()]
 
 
 @pytest.mark.parametrize("grouped", [False, True])
@@ -170,7 +171,7 @@ def test_the_failing_step_is_told_to_the_view(grouped):
     Display(Mode.PLAIN, view, Output(io.StringIO())).finish(
         ExceptionGroup("several", [ValueError(), error]) if grouped else error
     )
-    assert view.finished == ["sha256:a"]
+    assert view.finished == [End("sha256:a")]
 
 
 def test_warnings_are_summed_up_and_kept():

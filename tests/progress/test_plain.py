@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from buildwright.model.status import StatusUpdate, Vertex, VertexLog, VertexStatus
 from buildwright.progress.plain import Plain
+from buildwright.progress.view import End
 from tests.progress.recording import DATA, Event, load, play
 from tests.progress.status_strategies import updates
 
@@ -107,6 +108,14 @@ def test_an_open_line_ends_when_another_step_is_printed():
     assert view.draw(1) == b"\n#1 ...\n\n#2 step b\n#2 DONE 0.0s\n\n#1 step a\n#1 0.000 dots .\n"
 
 
+def test_a_cancelled_build_leaves_no_step_running():
+    view = Plain()
+    view.apply(vertex("a", completed=SECOND), 0)
+    view.apply(vertex("b"), 0)
+    view.apply(log("b", b"open"), 0)
+    assert view.finish(2 * SECOND, End(canceled=True)).endswith(b"#2 step b\n#2 0.000 open\n#2 CANCELED\n")
+
+
 def test_the_last_ten_lines_of_a_failed_step_are_repeated_with_an_open_one():
     output = b"".join(b"%d\n" % n for n in range(20)) + b"open"
     text = printed(at_once(vertex("a"), log("a", output), vertex("a", completed=0, error="exit code: 1")))
@@ -148,5 +157,5 @@ def test_any_stream_is_printed_and_no_step_has_two_numbers(stream):
         now += gap * MILLISECOND
         view.apply(update, now)
         view.draw(now)
-    text = view.finish(now + 2)
+    text = view.finish(now + 2, End())
     assert text.count(b"------\n > ") == len(view.fold.failed())

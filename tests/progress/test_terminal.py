@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buildwright.model.status import StatusUpdate, Vertex, VertexLog, VertexStatus, VertexWarning
+from buildwright.model.status import ProgressGroup, StatusUpdate, Vertex, VertexLog, VertexStatus, VertexWarning
 from buildwright.progress.cells import width
 from buildwright.progress.fold import Fold
 from buildwright.progress.terminal import Line, Style, Terminal, Windows, draw, rows_of
+from buildwright.progress.view import End
 from tests.progress.recording import DATA, load, play
 from tests.progress.screen import Screen
 from tests.progress.status_strategies import updates
@@ -129,8 +130,22 @@ def test_failed_steps_show_all_of_their_output_at_the_end():
     view = Terminal(lambda: (60, 24), "", {})
     for update in (vertex(), log(b"\x1b[31mred\x1b[0m\n" * 30), vertex(completed=0, error="exit code: 1")):
         view.apply(update, 0)
-    end = view.finish(0)
+    end = view.finish(0, End())
     assert end.endswith(b"------\n > step a:\n" + b"0.000 \x1b[31mred\x1b[0m\n" * 30 + b"------\n")
+
+
+def test_a_cancelled_build_leaves_no_step_running():
+    group = ProgressGroup(id="g", name="group")
+    view = Terminal(lambda: (60, 24), "", {})
+    for update in (vertex("a"), vertex("b", progress_group=group), vertex("c", None), log(b"output\n")):
+        view.apply(update, 0)
+    screen = Screen(60, 24)
+    screen.feed(view.finish(2 * SECOND, End(canceled=True)))
+    assert [" ".join(row.split()) for row in screen.text()] == [
+        "[+] Building 2.0s (3/4)",
+        "=> CANCELED step a 2.0s",
+        "=> CANCELED group 2.0s",
+    ]
 
 
 def test_names_cannot_move_the_cursor():

@@ -1,8 +1,7 @@
 """The display of a build: a status sink that shows what happens, in one of six modes, at a steady pace.
 
-A *view* (plain, terminal, rawjson, nothing) folds updates and makes bytes; it does no I/O and asks no clock. The
-display gives it the time, decides when to draw, and hands the bytes to the output. Updates that come faster than
-ten a second are drawn together; when none comes for 150 ms it draws anyway, for clocks and for steps whose turn
+The display gives a view the time, decides when to draw, and hands the bytes to the output. Updates that come faster
+than ten a second are drawn together; when none comes for 150 ms it draws anyway, for clocks and for steps whose turn
 comes with time. TTY_DISPLAY_RATE (milliseconds) changes both numbers. These are BuildKit's (progressui.Display).
 """
 
@@ -15,11 +14,12 @@ import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import TracebackType
-from typing import IO, Protocol, Self
+from typing import IO, Self
 
 from buildwright.errors import SolveError, UsageError
 from buildwright.model.status import StatusUpdate, VertexWarning
 from buildwright.progress.output import Output
+from buildwright.progress.view import End, View
 
 _MILLISECOND = 1_000_000
 _DRAW_EVERY = 100 * _MILLISECOND
@@ -36,14 +36,6 @@ class Mode(StrEnum):
     QUIET = "quiet"
     RAWJSON = "rawjson"
     NONE = "none"
-
-
-class View(Protocol):
-    """Makes the bytes. `now` is in nanoseconds of a clock that only moves forward."""
-
-    def apply(self, update: StatusUpdate, now: int, /) -> None: ...
-    def draw(self, now: int, /) -> bytes: ...
-    def finish(self, now: int, vertex: str = "", /) -> bytes: ...
 
 
 class Display:
@@ -121,7 +113,7 @@ class Display:
         self._finished = True
         if self._timer is not None:
             self._timer.cancel()
-        self._output.write(self._view.finish(self._clock(), _failing_vertex(error)))
+        self._output.write(self._view.finish(self._clock(), _end(error)))
         if self._warnings and self.mode in (Mode.PLAIN, Mode.TTY):
             from buildwright.progress.summary import format_warnings
 
@@ -212,10 +204,12 @@ def measure(stream: IO[str]) -> tuple[int, int]:
     return (size.columns, size.lines) if size.columns > 0 and size.lines > 0 else _DEFAULT_SIZE
 
 
-def _failing_vertex(error: BaseException | None) -> str:
+def _end(error: BaseException | None) -> End:
     if isinstance(error, BaseExceptionGroup):
-        return next(filter(None, map(_failing_vertex, error.exceptions)), "")
-    return error.vertex if isinstance(error, SolveError) else ""
+        return next((end for end in map(_end, error.exceptions) if end.vertex), End())
+    if isinstance(error, SolveError):
+        return End(vertex=error.vertex)
+    return End(canceled=isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)))
 
 
 def _pace(environ: Mapping[str, str]) -> tuple[int, int]:

@@ -14,7 +14,7 @@ that people and tools know comes out of these rules.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from buildwright.model.status import ProgressGroup, StatusUpdate, Vertex, VertexLog, VertexStatus, VertexWarning
@@ -142,6 +142,19 @@ class Fold:
         """The steps that failed, in order of their start; `vertex` (a digest) is one of them unless it is unknown."""
         known = self.steps.get(vertex)
         return [step for step in self.started if step.failed or (step is known and not step.error)]
+
+    def cancellation(self, now: int) -> StatusUpdate:
+        """What a daemon reports of a build that was cancelled at `now`: the vertices that run end so."""
+        at = now - (self.skew or 0)
+        reported = (step.members.values() if step.members else (step.reported,) for step in self.started)
+        return StatusUpdate(
+            vertexes=tuple(
+                replace(vertex, completed=max(at, vertex.started), error=CANCELED)
+                for vertices in reported
+                for vertex in vertices
+                if vertex is not None and vertex.started is not None and vertex.completed is None
+            )
+        )
 
     def _visible(self) -> Iterable[Step]:
         return (step for digest, step in self.steps.items() if digest == step.digest and not step.hidden)

@@ -18,6 +18,7 @@ from buildwright.model.status import StatusUpdate, VertexStatus
 from buildwright.progress.fold import Fold, Step
 from buildwright.progress.summary import failure
 from buildwright.progress.units import SECOND, amount, seconds
+from buildwright.progress.view import End
 
 _MIN_TURN = 5 * SECOND
 _MAX_WAIT = 10 * SECOND
@@ -42,7 +43,7 @@ class _Block:
 
 
 class Plain:
-    """A view (see display.py). `description` becomes the `#0` line; `environ` may hold PROGRESS_NO_TRUNC=0."""
+    """A view (see view.py). `description` becomes the `#0` line; `environ` may hold PROGRESS_NO_TRUNC=0."""
 
     def __init__(self, description: str = "", environ: Mapping[str, str] | None = None) -> None:
         self.fold = Fold()
@@ -82,10 +83,12 @@ class Plain:
             self._share(running, current, current is None or current in completed, now)
         return self._take_text()
 
-    def finish(self, now: int, vertex: str = "") -> bytes:
-        """The rest of the text, then the last lines of each failed step; `vertex` failed in any case."""
+    def finish(self, now: int, end: End) -> bytes:
+        """The rest of the text, then the last lines of each failed step."""
+        if end.canceled:
+            self.apply(self.fold.cancellation(now), now)
         text = [self.draw(now)]
-        text += [failure(step, self._tail(step)) for step in self.fold.failed(vertex)]
+        text += [failure(step, self._tail(step)) for step in self.fold.failed(end.vertex)]
         return b"".join(text)
 
     def _count(self, step: Step, changes: int, now: int) -> _Block:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from buildwright.model.status import StatusUpdate
+from buildwright.progress.view import End
 
 
 class Silent:
-    """A view (see display.py) of nothing."""
+    """A view (see view.py) of nothing."""
 
     def apply(self, update: StatusUpdate, now: int) -> None:
         return
@@ -14,5 +15,5 @@ class Silent:
     def draw(self, now: int) -> bytes:
         return b""
 
-    def finish(self, now: int, vertex: str = "") -> bytes:
+    def finish(self, now: int, end: End) -> bytes:
         return b""

@@ -21,6 +21,7 @@ from buildwright.model.status import (
     VertexWarning,
 )
 from buildwright.progress.units import SECOND
+from buildwright.progress.view import End
 
 _EPOCH = datetime(1970, 1, 1)
 _FIRST_SECOND = -62_135_596_800
@@ -29,7 +30,7 @@ _ESCAPED = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 
 
 class RawJSON:
-    """A view (see display.py): what it is given is what it writes, at once."""
+    """A view (see view.py): what it is given is what it writes, at once."""
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
@@ -42,7 +43,7 @@ class RawJSON:
         self._lines.clear()
         return text
 
-    def finish(self, now: int, vertex: str = "") -> bytes:
+    def finish(self, now: int, end: End) -> bytes:
         return self.draw(now)
 
 

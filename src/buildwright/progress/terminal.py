@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from buildwright.model.status import StatusUpdate
 from buildwright.progress.cells import align, clip, printable, width
@@ -21,7 +22,10 @@ from buildwright.progress.colors import FAINT, RESET, Palette, palette
 from buildwright.progress.fold import Fold, Interval, Step
 from buildwright.progress.summary import failure
 from buildwright.progress.units import SECOND, amount
-from buildwright.progress.window import LogWindow
+from buildwright.progress.view import End
+
+if TYPE_CHECKING:
+    from buildwright.progress.window import LogWindow
 
 _HIDE = "\x1b[?25l"
 _SHOW = "\x1b[?25h"
@@ -69,6 +73,17 @@ class Windows:
     lines: int = _MIN_LOG_LINES
     by_step: dict[Step, LogWindow] = field(default_factory=dict)
     turns: dict[Step, int] = field(default_factory=dict)
+
+    def of(self, step: Step, height: int, columns: int) -> LogWindow:
+        """The step's window in this size."""
+        window = self.by_step.get(step)
+        if window is None:
+            # A build that is all cached has no output and is mostly start-up.
+            from buildwright.progress.window import LogWindow
+
+            window = self.by_step[step] = LogWindow(height, columns)
+        window.resize(height, columns)
+        return window
 
 
 def draw(
@@ -144,10 +159,7 @@ def _choose_windows(rows: Sequence[_Row], windows: Windows, size: Size) -> dict[
         if free <= lines + _SPARE_LINES:
             break
         free -= lines + _SPARE_LINES
-        window = windows.by_step.get(step)
-        if window is None:
-            window = windows.by_step[step] = LogWindow(lines, columns - _LOG_MARGIN)
-        window.resize(lines, columns - _LOG_MARGIN)
+        window = windows.of(step, lines, columns - _LOG_MARGIN)
         if step.output:
             window.feed(step.output)
             step.output.clear()
@@ -182,7 +194,7 @@ def _line(row: _Row, at: int, columns: int) -> Line | None:
 
 
 class Terminal:
-    """A view (see display.py). `measure` gives the terminal's size and is asked for each frame."""
+    """A view (see view.py). `measure` gives the terminal's size and is asked for each frame."""
 
     def __init__(self, measure: Callable[[], Size], label: str, environ: Mapping[str, str]) -> None:
         self.fold = Fold(keep_output=True)
@@ -199,9 +211,11 @@ class Terminal:
     def draw(self, now: int) -> bytes:
         return self._frame(now, final=False)
 
-    def finish(self, now: int, vertex: str = "") -> bytes:
-        """The whole build, however long, then the output of each failed step; `vertex` failed in any case."""
-        failures = [failure(step, step.lines) for step in self.fold.failed(vertex)]
+    def finish(self, now: int, end: End) -> bytes:
+        """The whole build, however long, then the output of each failed step."""
+        if end.canceled:
+            self.apply(self.fold.cancellation(now), now)
+        failures = [failure(step, step.lines) for step in self.fold.failed(end.vertex)]
         return b"".join((self._frame(now, final=True), *failures))
 
     def _frame(self, now: int, *, final: bool) -> bytes:
