@@ -224,6 +224,23 @@ def test_a_reader_that_does_not_read_holds_nothing_up_and_misses_nothing():
         assert text.endswith(b"#1 DONE 1.0s\n")
 
 
+def test_the_wait_for_a_reader_at_the_end_can_be_cancelled():
+    async def build(stream: io.TextIOWrapper) -> None:
+        async with make(Mode.PLAIN, stream, environ={}) as display:
+            display.write(FIRST)
+            display.write(log(b"x" * 200_000))
+
+    async def cancel(stream: io.TextIOWrapper) -> None:
+        task = asyncio.create_task(build(stream))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+
+    with pipe() as (_, stream):
+        asyncio.run(cancel(stream))
+
+
 def _read(reader: int) -> bytes:
     try:
         return os.read(reader, 1 << 20)

@@ -25,6 +25,7 @@ _MILLISECOND = 1_000_000
 _DRAW_EVERY = 100 * _MILLISECOND
 _DRAW_IDLE = 150 * _MILLISECOND
 _DEFAULT_SIZE = (80, 10)
+_RETRY = 0.01
 
 
 class Mode(StrEnum):
@@ -104,22 +105,32 @@ class Display:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.finish(error)
+        self._draw_end(error)
+        # Waiting in the loop, so that who stopped reading cannot keep a second Ctrl-C or a SIGTERM from working.
+        while self._output.behind:
+            await asyncio.sleep(_RETRY)
+            self._output.write(b"")
 
     def finish(self, error: BaseException | None = None) -> None:
-        """Draw the end: the last state, the output of failed steps (that of `error` among them), the warnings."""
+        """Draw the end: the last state, the output of failed steps (that of `error` among them), the warnings.
+
+        For use without `async with`; waits until the stream has taken all.
+        """
+        self._draw_end(error)
+        self._output.finish()
+
+    def _draw_end(self, error: BaseException | None) -> None:
         if self._finished:
             return
         self._finished = True
         if self._timer is not None:
             self._timer.cancel()
-        self._output.write(self._view.finish(self._clock(), _end(error)))
+        self._output.write(self._view.finish(self._clock(), _end_of(error)))
         if self._warnings and self.mode in (Mode.PLAIN, Mode.TTY):
             from buildwright.progress.summary import format_warnings
 
             text = format_warnings(self.warnings, color=self._color, debug=self._debug)
             self._output.write(text.encode("utf-8", "replace"))
-        self._output.finish()
 
     def _draw(self, now: int) -> None:
         # A terminal that is behind (stopped, slow) misses frames; text and JSON must not miss a line.
@@ -204,9 +215,9 @@ def measure(stream: IO[str]) -> tuple[int, int]:
     return (size.columns, size.lines) if size.columns > 0 and size.lines > 0 else _DEFAULT_SIZE
 
 
-def _end(error: BaseException | None) -> End:
+def _end_of(error: BaseException | None) -> End:
     if isinstance(error, BaseExceptionGroup):
-        return next((end for end in map(_end, error.exceptions) if end.vertex), End())
+        return next((end for end in map(_end_of, error.exceptions) if end.vertex), End())
     if isinstance(error, SolveError):
         return End(vertex=error.vertex)
     return End(canceled=isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)))
