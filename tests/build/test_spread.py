@@ -75,14 +75,20 @@ def test_annotations_reach_every_output_and_the_merge() -> None:
     )
 
 
-def test_a_node_gets_no_annotations_for_platforms_of_others() -> None:
+def test_a_node_with_several_platforms_gets_no_annotations_for_those_of_others() -> None:
     attrs = {
         "annotation.all": "1",
         "annotation-manifest[linux/arm64].k": "2",
         "annotation-manifest[linux/amd64].k": "3",
     }
-    (output,) = of_platforms((Output(type="image", attrs=attrs),), (AMD64,))
+    (output,) = of_platforms((Output(type="image", attrs=attrs),), (AMD64, Platform("linux", "386")))
     assert output.attrs == {"annotation.all": "1", "annotation-manifest[linux/amd64].k": "3"}
+
+
+def test_an_annotation_that_is_left_out_makes_media_types_as_where_it_stays() -> None:
+    output = Output(type="image", attrs={"annotation-manifest-descriptor[linux/arm64].k": "1"})
+    assert of_platforms((output,), (AMD64,)) == (output,)
+    assert of_platforms((output,), (AMD64, Platform("linux", "386")))[0].attrs == {"oci-mediatypes": "true"}
 
 
 def test_an_unknown_place_of_an_annotation_is_refused() -> None:

@@ -52,16 +52,21 @@ def spread(outputs: Sequence[Output]) -> tuple[tuple[Output, ...], Push | None]:
 
 
 def of_platforms(outputs: Sequence[Output], platforms: Sequence[Platform]) -> tuple[Output, ...]:
-    """`outputs` without annotations for other platforms, which a daemon would take for an error."""
-    return tuple(
-        replace(output, attrs={name: value for name, value in output.attrs.items() if _fits(name, value, platforms)})
-        for output in outputs
-    )
+    """`outputs` for a node that builds `platforms`: one with several calls annotations for others an error."""
+    return tuple(outputs) if len(platforms) < 2 else tuple(_without_foreign(output, platforms) for output in outputs)
 
 
-def _fits(name: str, value: str, platforms: Sequence[Platform]) -> bool:
-    annotation = from_attribute(name, value)
-    return annotation is None or annotation.platform is None or annotation.platform in platforms
+def _without_foreign(output: Output, platforms: Sequence[Platform]) -> Output:
+    attrs: dict[str, str] = {}
+    oci = False
+    for name, value in output.attrs.items():
+        annotation = from_attribute(name, value)
+        if annotation is None or annotation.platform is None or annotation.platform in platforms:
+            attrs[name] = value
+        elif annotation.kind is Kind.MANIFEST_DESCRIPTOR:
+            # Where it goes, it makes the media types OCI's, and all of one image should have the same.
+            oci = True
+    return replace(output, attrs={**attrs, "oci-mediatypes": "true"} if oci else attrs)
 
 
 def _check(output: Output) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PAUSES = (0.5, 2.0)
 """Seconds before each further try of a request that the network or the registry failed."""
 TIMEOUT = 60.0
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 _STUMBLES = frozenset({429, 500, 502, 503, 504})
 
 
@@ -116,7 +117,7 @@ class Registry:
             answer: httpx2.Response | None = None
             try:
                 answer = await self._try(method, path, headers, content)
-            except RegistryError as error:
+            except _NoAnswerError as error:
                 failure = error
             if answer is not None and answer.status_code not in _STUMBLES:
                 return answer
@@ -133,7 +134,7 @@ class Registry:
         import httpx2
 
         origins = (self._origin,) if self._origin else self._settings.origins(self.host)
-        causes = []
+        causes: list[Exception] = []
         for origin in origins:
             try:
                 answer = await self._http.request(
@@ -144,12 +145,12 @@ class Registry:
                     follow_redirects=method in ("GET", "HEAD"),
                 )
             except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-                causes.append(_cause(error))
+                causes.append(error)
             else:
                 self._origin = origin
                 return answer
         # Without the causes, whose requests have secrets.
-        raise RegistryError(f"cannot reach the registry {self.host}: {causes[-1 if len(origins) > 1 else 0]}")
+        raise _no_answer(self.host, causes[-1]) from None
 
     async def _authorize(self, headers: Sequence[str], scopes: tuple[str, ...]) -> str:
         challenges = {challenge.scheme: challenge for challenge in reversed(parse(headers))}
@@ -204,17 +205,21 @@ def _authority(address: str) -> str:
     return urlsplit(address).netloc
 
 
-def _cause(error: Exception) -> str:
+class _NoAnswerError(RegistryError):
+    """The registry did not answer, which another try may change."""
+
+
+def _no_answer(host: str, error: Exception) -> RegistryError:
     """Why a request had no answer, and what helps, without the request's own text."""
     text = str(error) or f"no answer within {TIMEOUT:.0f} seconds"
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        return (
-            "its certificate is not trusted; name its authority as ca under [registry] in the builder's "
-            "buildkitd.toml, or in SSL_CERT_FILE"
+        return RegistryError(
+            f"cannot reach the registry {host}: its certificate is not trusted; name its authority as ca under "
+            "[registry] in the builder's buildkitd.toml, or in SSL_CERT_FILE"
         )
-    if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text or "HTTP_REQUEST" in text:
-        return (
-            "it does not speak TLS; if plain HTTP is meant, set http = true under [registry] in the builder's "
-            "buildkitd.toml, or give the output registry.insecure=true"
+    if any(reason in text for reason in _NO_TLS):
+        return RegistryError(
+            f"cannot reach the registry {host}: it does not speak TLS; if plain HTTP is meant, set http = true under "
+            "[registry] in the builder's buildkitd.toml, or give the output registry.insecure=true"
         )
-    return text
+    return _NoAnswerError(f"cannot reach the registry {host}: {text}")
