@@ -23,7 +23,6 @@ HEAVY = (
     "websockets",
     "cryptography",
     "tomllib",
-    "tomli_w",
 )
 UNIX_ONLY = ("fcntl", "grp", "pwd", "resource", "termios", "tty")
 

@@ -7,6 +7,7 @@ import io
 import os
 import tarfile
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -22,7 +23,7 @@ def load(context: str, dockerfile: str | None = None, stdin: bytes = b"") -> tup
     """The inputs and the text of the Dockerfile while they are open (b"" when it is not local)."""
 
     async def run() -> tuple[Inputs, bytes]:
-        reader = InputReader(io.BytesIO(stdin))
+        reader = InputReader(lambda: io.BytesIO(stdin))
         async with load_inputs(BuildRequest(context=context, dockerfile=dockerfile), reader, Uploads()) as inputs:
             if "dockerfile" not in inputs.local_dirs:
                 return inputs, b""
@@ -85,7 +86,10 @@ def test_an_archive_on_stdin_is_uploaded_with_its_first_bytes() -> None:
     archive = tar_of(Dockerfile=b"FROM e")
 
     async def run() -> tuple[Inputs, bytes]:
-        request, stdin = BuildRequest(context="-", dockerfile="sub/Dockerfile"), InputReader(io.BytesIO(archive))
+        request, stdin = (
+            BuildRequest(context="-", dockerfile="sub/Dockerfile"),
+            InputReader(lambda: io.BytesIO(archive)),
+        )
         async with load_inputs(request, stdin, Uploads()) as inputs:
             return inputs, await stdin.read_all()
 
@@ -155,3 +159,41 @@ def test_only_git_addresses_have_git_queries() -> None:
     assert has_git_query("https://h/r.git?tag=v1#x")
     assert not has_git_query("https://h/r.git#x?y")
     assert not has_git_query("https://h/archive.tar?token=1")
+
+
+def test_a_password_in_an_address_is_never_told() -> None:
+    with pytest.raises(ContextError) as caught:
+        load(".", "http://user:s3cret@127.0.0.1:9/Dockerfile")
+    assert "127.0.0.1:9" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_input_that_is_slow_on_a_non_blocking_pipe_is_read_to_its_end() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+
+    async def main(file: BinaryIO) -> bytes:
+        reader = InputReader(lambda: file)
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(reader.read_all())
+            await asyncio.sleep(0)
+            for part in (b"one ", b"two"):
+                os.write(writing, part)
+                await asyncio.sleep(0)
+            os.close(writing)
+        return task.result()
+
+    with open(reading, "rb", buffering=0) as file:
+        assert asyncio.run(main(file)) == b"one two"
+
+
+def test_a_closed_stdin_is_an_error_of_builds_that_read_it() -> None:
+    def closed() -> io.BytesIO:
+        raise ValueError("closed")
+
+    async def main() -> None:
+        async with load_inputs(BuildRequest(context="-"), InputReader(closed), Uploads()):
+            pass
+
+    with pytest.raises(ContextError, match="cannot read stdin"):
+        asyncio.run(main())

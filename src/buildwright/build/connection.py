@@ -34,9 +34,9 @@ class Build:
             async for update in build: ...
         result = build.result
 
-    It starts when it is awaited or entered, once. Leaving the `async with` early, by an error or a `break` out of
-    the loop and the block, cancels what is not done; leaving it after the loop waits for the result and raises what
-    the build raised (members of `buildwright.errors`).
+    It starts when it is awaited or entered, once. Leaving the `async with` by an error, or with a loop over its
+    updates left before its end, cancels the build; leaving it otherwise waits for the result and raises what the
+    build raised (members of `buildwright.errors`).
     """
 
     def __init__(self, start: Callable[[StatusSink], Awaitable[BuildResult]]) -> None:
@@ -44,12 +44,14 @@ class Build:
         self._updates: deque[StatusUpdate] = deque()
         self._news = asyncio.Event()
         self._task: asyncio.Task[BuildResult] | None = None
+        self._started = False
+        self._watchers = 0
 
     @property
     def result(self) -> BuildResult:
-        """The result; RuntimeError before there is one."""
-        if self._task is None or not self._task.done():
-            raise RuntimeError("the build has no result yet: leave its `async with` first")
+        """The result; RuntimeError when there is none."""
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            raise RuntimeError("the build has no result: leave its `async with` first, and not early")
         return self._task.result()
 
     def write(self, update: StatusUpdate, /) -> None:
@@ -59,7 +61,15 @@ class Build:
     def __await__(self) -> Generator[Any, None, BuildResult]:
         return self._run(_Nowhere()).__await__()
 
+    async def _run(self, sink: StatusSink) -> BuildResult:
+        if self._started:
+            raise RuntimeError("a build starts once: make another one with connection.build")
+        self._started = True
+        return await self._start(sink)
+
     async def __aenter__(self) -> Self:
+        if self._task is not None:
+            raise RuntimeError("a build is entered once: make another one with connection.build")
         self._task = asyncio.create_task(self._run(self))
         self._task.add_done_callback(lambda _: self._news.set())
         return self
@@ -67,30 +77,32 @@ class Build:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._task is not None
-        if error is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-            return
+        task = self._entered()
         try:
-            await self._task
+            if error is None and not self._watchers:
+                await task
         finally:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+            task.cancel()
+            await asyncio.wait((task,))
+            if not task.cancelled():
+                task.exception()
 
     async def __aiter__(self) -> AsyncIterator[StatusUpdate]:
         """Every status update in order, to the build's end; a failed build ends the loop without raising."""
-        assert self._task is not None, "enter the build before watching it"
-        while True:
+        task = self._entered()
+        self._watchers += 1
+        while self._updates or not task.done():
             while self._updates:
                 yield self._updates.popleft()
-            if self._task.done():
-                return
-            self._news.clear()
-            await self._news.wait()
+            if not task.done():
+                self._news.clear()
+                await self._news.wait()
+        self._watchers -= 1
 
-    async def _run(self, sink: StatusSink) -> BuildResult:
-        return await self._start(sink)
+    def _entered(self) -> asyncio.Task[BuildResult]:
+        if self._task is None:
+            raise RuntimeError("enter the build before watching it: async with connection.build(...) as build")
+        return self._task
 
 
 class _Nowhere:

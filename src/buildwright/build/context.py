@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from buildwright.build.remote import has_git_query, is_http, is_remote
 from buildwright.build.stdin import InputReader
+from buildwright.client.failure import redact
 from buildwright.client.session.upload import Uploads
 from buildwright.errors import ContextError, UsageError
 from buildwright.model.request import BuildRequest
@@ -170,18 +171,20 @@ def _reason(error: OSError) -> str:
 async def _download_dockerfile(address: str) -> bytes:
     import httpx2
 
+    shown = redact(address)
     try:
         async with (
             httpx2.AsyncClient(follow_redirects=True, timeout=60) as http,
             http.stream("GET", address) as answer,
         ):
             if answer.status_code != 200:
-                raise ContextError(f"failed to read dockerfile: {address} answered {answer.status_code}")
+                raise ContextError(f"failed to read dockerfile: {shown} answered {answer.status_code}")
             body = b""
             async for part in answer.aiter_bytes():
                 body += part
                 if len(body) > _MAX_REMOTE_DOCKERFILE:
-                    raise ContextError(f"failed to read dockerfile: {address} is larger than 2 MB")
+                    raise ContextError(f"failed to read dockerfile: {shown} is larger than 2 MB")
             return body
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise ContextError(f"failed to read dockerfile: {address} cannot be fetched: {error}") from error
+    except (httpx2.HTTPError, httpx2.InvalidURL, ImportError, ValueError) as error:
+        # The last two are a proxy of a kind that httpx has no code for.
+        raise ContextError(f"failed to read dockerfile: {shown} cannot be fetched: {redact(str(error))}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import BinaryIO
 
 from buildwright.build.context import Inputs
@@ -15,6 +15,7 @@ from buildwright.client.session.service import Service
 from buildwright.client.session.session import Session
 from buildwright.client.session.token_seed import TokenSeeds
 from buildwright.client.session.upload import Uploads
+from buildwright.errors import OutputError
 from buildwright.model.request import SecretSource
 from buildwright.model.status import StatusSink
 from buildwright.registry.config import config_dir, load
@@ -28,7 +29,7 @@ def open_session(
     uploads: Uploads,
     targets: Iterable[Receiver],
     secrets: Iterable[SecretSource],
-    stdout: BinaryIO,
+    stdout: Callable[[], BinaryIO],
     sink: StatusSink,
     credentials: Credentials,
     environ: Mapping[str, str],
@@ -59,12 +60,21 @@ def open_credentials(environ: Mapping[str, str]) -> Credentials:
     return Credentials(load(environ=environ), scoped=load_scoped(store_dir(environ), environ))
 
 
-def _receiving(receivers: Iterable[Receiver], stdout: BinaryIO) -> Service:
+def _opened(stdout: Callable[[], BinaryIO]) -> BinaryIO:
+    try:
+        return stdout()
+    except (AttributeError, ValueError) as error:
+        raise OutputError(
+            "cannot write to stdout: it is closed or takes text only; give the output a dest"
+        ) from error
+
+
+def _receiving(receivers: Iterable[Receiver], stdout: Callable[[], BinaryIO]) -> Service:
     from buildwright.client.session.filesend import DirectoryTarget, FileSend, FileTarget, StreamTarget, Target
 
     def target(receiver: Receiver) -> Target:
         if receiver.folder:
             return DirectoryTarget(receiver.dest, delete=receiver.delete)
-        return StreamTarget(stdout) if receiver.dest == "-" else FileTarget(receiver.dest)
+        return StreamTarget(_opened(stdout)) if receiver.dest == "-" else FileTarget(receiver.dest)
 
     return FileSend({receiver.index: target(receiver) for receiver in receivers})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
@@ -12,7 +12,7 @@ from buildwright.build.context import Inputs
 from buildwright.build.outputs import Receiver
 from buildwright.build.plan import NodePlan
 from buildwright.build.session import open_session
-from buildwright.build.stdin import InputReader
+from buildwright.build.stdin import InputReader, standard_input
 from buildwright.build.translate import Daemon, translate
 from buildwright.client.client import Client
 from buildwright.client.session.upload import Uploads
@@ -29,10 +29,11 @@ KEEPALIVE = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What this side of a build offers: standard streams, environment, and the id of this machine's store."""
+    """What this side of a build offers: standard streams, which are touched by builds that use them only, the
+    environment, and the id of this machine's store."""
 
-    stdin: InputReader = field(default_factory=lambda: InputReader(sys.stdin.buffer))
-    stdout: BinaryIO = field(default_factory=lambda: sys.stdout.buffer)
+    stdin: InputReader = field(default_factory=lambda: InputReader(standard_input))
+    stdout: Callable[[], BinaryIO] = lambda: sys.stdout.buffer
     stdout_is_terminal: bool = False
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     node_id: str = ""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import select
+import sys
+from collections.abc import Callable
 from typing import BinaryIO
 
 from buildwright.client.session.blocking import run_abandonable
@@ -10,15 +14,21 @@ from buildwright.errors import ContextError
 _CHUNK = 1 << 20
 
 
+def standard_input() -> BinaryIO:
+    """The process's stdin as bytes, without a buffer; OSError or ValueError when it is closed."""
+    return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+
+
 class InputReader:
     """A binary file whose first bytes can be looked at. Use one method at a time; raises ContextError.
 
-    Its reads are done in threads that a cancelled caller leaves behind: give it an unbuffered file, since the
-    interpreter cannot end while a thread is inside a buffered one.
+    `opener` is called when the first byte is needed. Reads are done in threads that a cancelled caller leaves behind:
+    let it open an unbuffered file, since the interpreter cannot end while a thread is inside a buffered one.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, opener: Callable[[], BinaryIO]) -> None:
+        self._open = opener
+        self._opened: BinaryIO | None = None
         self._head = b""
 
     async def peek(self, size: int) -> bytes:
@@ -42,11 +52,25 @@ class InputReader:
         if self._head:
             data, self._head = self._head[:limit], self._head[limit:]
             return data
-        return self._file.read(limit)
+        return self._read(limit)
+
+    def _read(self, limit: int) -> bytes:
+        try:
+            if self._opened is None:
+                self._opened = self._open()
+            while True:
+                data: bytes | None = self._opened.read(limit)
+                if data is not None:
+                    return data
+                # Somebody made the descriptor non-blocking, and there is nothing to read just now.
+                select.select([self._opened], [], [])
+        except (ValueError, AttributeError) as error:
+            raise OSError(errno.EBADF, "it is closed") from error
 
     async def _read_more(self) -> bytes:
         try:
-            return await run_abandonable(lambda: self._file.read(_CHUNK))
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is closed"
-            raise ContextError(f"cannot read stdin: {reason}: pipe in a tar archive or a Dockerfile") from error
+            return await run_abandonable(lambda: self._read(_CHUNK))
+        except OSError as error:
+            raise ContextError(
+                f"cannot read stdin: {error.strerror}: pipe in a tar archive or a Dockerfile"
+            ) from error

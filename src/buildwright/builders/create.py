@@ -102,7 +102,8 @@ def driver_options(texts: Sequence[str]) -> dict[str, str] | None:
         try:
             found.update(csvvalue.pair(field) for field in csvvalue.fields(text))
         except ValueError as error:
-            raise UsageError(f'flag --driver-opt "{text}": {error}') from None
+            # Not the text itself: an env.* option may hold a secret.
+            raise UsageError(f"flag --driver-opt: {error}") from None
     return found if texts else None
 
 

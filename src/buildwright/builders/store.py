@@ -39,7 +39,7 @@ class Store:
     """The store of one user. `on_wait` is called with a sentence when another process holds the lock for long."""
 
     def __init__(self, environ: Mapping[str, str], on_wait: Callable[[str], None] = lambda _: None) -> None:
-        self.root = location.store_dir(environ)
+        self.root = os.path.abspath(location.store_dir(environ))
         self._folder = Folder(self.root, location.sudo_owner(environ, self.root))
         self._on_wait = on_wait
 
@@ -67,12 +67,20 @@ class Store:
         return path if os.path.exists(path) else ""
 
     def node_id(self) -> str:
-        """This machine's lasting identity towards daemons: 16 hexadecimal digits, made on first use."""
-        known = self._folder.read(".buildNodeID")
-        if known is None:
-            known = secrets.token_hex(8).encode()
-            self._folder.write(".buildNodeID", known)
-        return known.decode("ascii", "replace")
+        """This machine's lasting identity towards daemons: 16 hexadecimal digits, made on first use.
+
+        It lasts as long as this call where the store cannot be written: a build needs no store.
+        """
+        made = secrets.token_hex(8)
+        try:
+            known = self._folder.read(".buildNodeID")
+            if known is not None:
+                return known.decode("ascii", "replace")
+            self._folder.make(FOLDERS[0])
+            self._folder.write(".buildNodeID", made.encode())
+        except StoreError:
+            pass
+        return made
 
 
 class Transaction:
@@ -189,7 +197,7 @@ class Transaction:
             value = json.loads(self._folder.read("current") or b"{}")
         except ValueError:
             value = None
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or not isinstance(value.get("Name", ""), str):
             raise StoreError(
                 f"the file {self._folder.path('current')} is damaged: remove it and choose a builder again "
                 'with "buildwright use"'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from buildwright.cli.command import Command, Context
 from buildwright.cli.flags import Flag, Kind, Values
@@ -183,18 +183,22 @@ async def _run(values: Values, context: Context) -> int:
 
 
 def _host(context: Context) -> Host:
-    """The process's standard streams; stdin unbuffered, since an abandoned read of a buffered one blocks our end."""
     from buildwright.build.run import Host
-    from buildwright.build.stdin import InputReader
     from buildwright.builders.store import Store
 
     return Host(
-        stdin=InputReader(open(context.stdin.fileno(), "rb", buffering=0, closefd=False)),
-        stdout=context.stdout.buffer,
-        stdout_is_terminal=context.stdout.isatty(),
+        stdout=lambda: context.stdout.buffer,
+        stdout_is_terminal=_is_terminal(context.stdout),
         environ=context.environ,
         node_id=Store(context.environ).node_id(),
     )
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except ValueError:
+        return False
 
 
 def _flag(environ: Mapping[str, str], name: str) -> bool:

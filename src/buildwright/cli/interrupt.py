@@ -41,36 +41,29 @@ async def supervised(run: Run, values: Values, context: Context) -> int:
 
 @contextmanager
 def _caught(received: list[signal.Signals]) -> Iterator[None]:
-    """Cancel the current task on a signal while the block runs."""
+    """Cancel the current task on a signal while the block runs.
+
+    The handlers are the interpreter's, not the loop's: they run while the loop is held up, say by a pager that does
+    not read, which is when a user gives the third signal.
+    """
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
 
-    def on_signal(number: signal.Signals) -> None:
-        received.append(number)
+    def on_signal(number: int, _frame: object) -> None:
+        received.append(signal.Signals(number))
         if len(received) > 2:
             os._exit(1)
-        task.cancel()
+        loop.call_soon_threadsafe(task.cancel)
 
-    def on_plain_signal(number: int, _frame: object) -> None:
-        loop.call_soon_threadsafe(on_signal, signal.Signals(number))
-
-    before = {}
+    before: dict[signal.Signals, object] = {}
     try:
         for number in SIGNALS:
-            before[number] = signal.getsignal(number)
-            try:
-                loop.add_signal_handler(number, on_signal, number)
-            except NotImplementedError:
-                signal.signal(number, on_plain_signal)
-    except (ValueError, RuntimeError):
+            before[number] = signal.signal(number, on_signal)
+    except ValueError:
         pass  # signals belong to the main thread; in another one the caller cancels
     try:
         yield
     finally:
         for number, handler in before.items():
-            try:
-                if not loop.remove_signal_handler(number):
-                    signal.signal(number, handler)
-            except (NotImplementedError, ValueError):
-                signal.signal(number, handler)
+            signal.signal(number, handler)  # type: ignore[arg-type]

@@ -83,7 +83,7 @@ def _paths(kubeconfig: str, environ: Mapping[str, str], home: Path) -> list[Path
 
 def read(path: Path) -> dict[str, Any]:
     """One kubeconfig file as a mapping."""
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
