@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 from urllib.parse import urlsplit
@@ -211,7 +211,7 @@ class _NoAnswerError(RegistryError):
 
 def _no_answer(host: str, error: Exception) -> RegistryError:
     """Why a request had no answer, and what helps, without the request's own text."""
-    text = str(error) or f"no answer within {TIMEOUT:.0f} seconds"
+    text = next(filter(None, map(_text, _chain(error))), "") or _silence(error)
     if "CERTIFICATE_VERIFY_FAILED" in text:
         return RegistryError(
             f"cannot reach the registry {host}: its certificate is not trusted; name its authority as ca under "
@@ -222,4 +222,27 @@ def _no_answer(host: str, error: Exception) -> RegistryError:
             f"cannot reach the registry {host}: it does not speak TLS; if plain HTTP is meant, set http = true under "
             "[registry] in the builder's buildkitd.toml, or give the output registry.insecure=true"
         )
+    if "CERTIFICATE_REQUIRED" in text or "BAD_CERTIFICATE" in text:
+        return RegistryError(
+            f"cannot reach the registry {host}: it wants a certificate of ours that it knows; give it as "
+            "keypair under [registry] in the builder's buildkitd.toml"
+        )
     return _NoAnswerError(f"cannot reach the registry {host}: {text}")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came from: of some failures of TLS only the innermost has a text."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _text(error: BaseException) -> str:
+    return str((isinstance(error, OSError) and error.strerror) or error)
+
+
+def _silence(error: Exception) -> str:
+    import httpx2
+
+    timeout = isinstance(error, (httpx2.TimeoutException, TimeoutError))
+    return f"no answer within {TIMEOUT:.0f} seconds" if timeout else "it ended the connection"
