@@ -18,7 +18,8 @@ def request_of(*argv: str, **environ: str) -> BuildRequest:
 def test_each_flag_has_its_field() -> None:
     request = request_of(
         "-f", "Containerfile", "-t", "reg/a", "--tag=reg/b", "--target", "prod", "--build-arg", "A=1",
-        "--build-arg=B", "--label", "l=x", "--platform", "linux/amd64,linux/arm64/v8", "--no-cache", "--pull", "--push", "-o", "out",
+        "--build-arg=B", "--label", "l=x", "--platform", "linux/amd64,linux/arm64/v8", "--no-cache",
+        "--pull", "--push", "-o", "out",
         "--secret", "id=s,src=file", "--provenance=false", ".", B="from the environment",
     )  # fmt: skip
     assert request == BuildRequest(
