@@ -1,5 +1,6 @@
 """Folders as they are received: whole, in place, and nowhere else."""
 
+import errno
 import os
 import random
 import stat as posix
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from buildwright.client.session import receive
 from buildwright.client.session.receive import FolderWriter
 from buildwright.errors import OutputError, ProtocolError, RpcError
 from buildwright.wire import fsutil
@@ -210,6 +212,38 @@ def test_where_special_files_do_not_exist_they_are_named(tmp_path: Path, monkeyp
     monkeypatch.delattr(os, "mknod", raising=False)
     with pytest.raises(OutputError, match="'p' is a special file, which cannot be made on this system"):
         received(tmp_path / "out", file("p", fsutil.MODE_NAMED_PIPE | 0o600))
+
+
+@pytest.mark.parametrize("root", ["out/", "out//", "out/.", "deep/er/out/"])
+def test_the_root_may_end_in_a_slash(tmp_path: Path, root: str) -> None:
+    writer = FolderWriter(f"{tmp_path}/{root}")
+    write(writer, [file("f")])
+    assert (tmp_path / root / "f").read_bytes() == b"f"
+
+
+def test_where_names_fold_two_that_are_one_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receive, "_FOLDS_NAMES", True)
+    (tmp_path / "outside").mkdir()
+    link, inside = symlink("X", str(tmp_path / "outside")), symlink("x/y", "anywhere")
+    with pytest.raises(OutputError, match=r"cannot write '.*/out/x': this system takes its name for that of another"):
+        received(tmp_path / "out", link, folder("x"), inside)
+    assert names(tmp_path / "outside") == []
+    assert names(received(tmp_path / "other", link, folder("y"), file("y/X"))) == ["X", "y", "y/X"]
+
+
+def test_a_file_that_cannot_be_closed_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = FolderWriter(str(tmp_path / "out"))
+    writer.feed(encode_packet(Packet(PacketType.STAT, file("f"))))
+    writer.feed(encode_packet(Packet(PacketType.DATA, None, 0, b"half")))
+    close = os.close
+
+    def fail(fd: int) -> None:
+        close(fd)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "close", fail)
+    writer.close()
+    assert names(tmp_path / "out") == []
 
 
 def test_a_root_that_is_a_file_is_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import secrets
 import stat as posix
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
 
@@ -64,6 +64,7 @@ class FolderWriter:
     def __init__(self, root: str, *, delete: bool = False) -> None:
         self.finished = False
         self._root = os.fsencode(root)
+        self._prefix = os.path.join(self._root, b"")
         self._delete = delete
         self._receiver = Receiver()
         self._applied = False
@@ -97,13 +98,14 @@ class FolderWriter:
         """Remove what is not whole. Never raises."""
         for file in self._files.values():
             if file.fd >= 0:
-                os.close(file.fd)
+                with suppress(OSError):
+                    os.close(file.fd)
             if file.temporary:
                 _remove_quietly(file.temporary)
         self._files.clear()
 
     def _path(self, path: bytes) -> bytes:
-        return self._root + b"/" + path
+        return self._prefix + path
 
     def _attempt(self, path: bytes, work: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
         try:
@@ -114,8 +116,8 @@ class FolderWriter:
     def _create(self, entry: Entry, path: bytes) -> bool:
         """Create what needs no content; True if the content is needed."""
         stat = entry.stat
-        if self._delete:
-            self._named.add(_folded(stat.path))
+        if self._delete or _FOLDS_NAMES:
+            self._name(stat.path)
         if stat.is_dir:
             _make_folder(path)
             self._folders.append(stat)
@@ -129,6 +131,17 @@ class FolderWriter:
         else:
             _make_special(path, stat)
         return False
+
+    def _name(self, path: bytes) -> None:
+        folded = _folded(path)
+        # The one would replace the other; and below a folder that a symlink has replaced, links and times would be
+        # set outside the root.
+        if _FOLDS_NAMES and folded in self._named:
+            raise OutputError(
+                f"cannot write {os.fsdecode(self._path(path))!r}: this system takes its name for that of another "
+                "file of the result; export a tar file instead (type=tar)"
+            )
+        self._named.add(folded)
 
     def _write(self, content: Content, file: _File) -> None:
         if file.fd < 0:
@@ -190,7 +203,9 @@ def _make_folders(path: bytes) -> None:
         parent = os.path.dirname(path)
         if parent:
             _make_folders(parent)
-        os.mkdir(path, 0o700)
+        # `out/` and `out/.` are there as soon as `out` is.
+        if not os.path.isdir(path):
+            os.mkdir(path, 0o700)
 
 
 def _make_folder(path: bytes) -> None:
