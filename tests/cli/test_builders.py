@@ -308,10 +308,9 @@ def test_the_real_buildx_builds_with_a_builder_that_we_made(buildkitd: Buildkitd
 
 
 @pytest.mark.cluster
-def test_a_fleet_of_pods_is_the_same_to_both(cluster: Cluster, tmp_path: Path) -> None:
-    cluster.kubectl("create", "namespace", "cli-fleet")
+def test_a_fleet_of_pods_is_the_same_to_both(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
-    make = ("create", "--driver", "kubernetes", "--driver-opt", "namespace=cli-fleet,replicas=2", "--bootstrap")
+    make = ("create", "--driver", "kubernetes", "--driver-opt", f"namespace={namespace},replicas=2", "--bootstrap")
     build = ("build", "-o", str(tmp_path / "out"), str(tmp_path))
     ours = cluster.buildwright(*make, "--name", "ours", "--platform", "linux/amd64", config=tmp_path)
     assert ours.stdout == "ours\n"
@@ -329,15 +328,16 @@ def test_a_fleet_of_pods_is_the_same_to_both(cluster: Cluster, tmp_path: Path) -
     same(cluster, tmp_path, "stop", "ours")
     assert cluster.buildwright("rm", "theirs", config=tmp_path).stderr == "theirs removed\n"
     assert cluster.buildx("rm", "ours", config=tmp_path).stderr == "ours removed\n"
-    left = cluster.kubectl("get", "deployments,configmaps", "-n", "cli-fleet", "-o", "name").stdout.split()
+    left = cluster.kubectl("get", "deployments,configmaps", "-n", namespace, "-o", "name").stdout.split()
     assert left == ["configmap/kube-root-ca.crt"]
 
 
 @pytest.mark.cluster
-def test_a_creation_that_the_cluster_refuses_leaves_nothing_behind(cluster: Cluster, tmp_path: Path) -> None:
-    cluster.kubectl("create", "namespace", "cli-refused")
-    refused = cluster.account("cli-refused", "nobody", [])
-    make = ("create", "--name", "kube", "--driver", "kubernetes", "--driver-opt", "namespace=cli-refused")
+def test_a_creation_that_the_cluster_refuses_leaves_nothing_behind(
+    cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    refused = cluster.account(namespace, "nobody", [])
+    make = ("create", "--name", "kube", "--driver", "kubernetes", "--driver-opt", f"namespace={namespace}")
     done = cluster.buildwright(*make, config=tmp_path, check=False, KUBECONFIG=str(refused))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "forbidden" in done.stderr
