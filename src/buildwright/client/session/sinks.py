@@ -6,7 +6,9 @@ import io
 import os
 import secrets
 import stat as posix
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import BinaryIO, Protocol
 
 from buildwright.client.session.blocking import run_abandonable
@@ -99,15 +101,18 @@ class _NewFile:
             raise unwritable(self._path, error) from error
 
     def abort(self) -> None:
-        try:
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
-            if self._temporary:
-                os.unlink(self._temporary)
-                self._temporary = ""
-        except OSError:
-            pass
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            _close_quietly(fd)
+        temporary, self._temporary = self._temporary, ""
+        if temporary:
+            with suppress(OSError):
+                os.unlink(temporary)
+
+
+def _close_quietly(fd: int) -> None:
+    with suppress(OSError):
+        os.close(fd)
 
 
 class _Blocking:
@@ -128,13 +133,26 @@ class _Descriptor(_Blocking):
         super().__init__(name)
         self._fd = fd
         self._owned = owned
+        self._lock = threading.Lock()
+        self._writing = False
+        self._aborted = False
 
     async def write(self, chunks: Sequence[bytes], /) -> None:
         def write() -> None:
-            for chunk in chunks:
-                write_all(self._fd, chunk)
+            try:
+                for chunk in chunks:
+                    write_all(self._fd, chunk)
+            finally:
+                self._written()
 
+        self._writing = True
         await self._run(write)
+
+    def _written(self) -> None:
+        with self._lock:
+            self._writing = False
+            if self._aborted and self._owned:
+                _close_quietly(self._fd)
 
     async def commit(self) -> None:
         if self._owned:
@@ -142,8 +160,11 @@ class _Descriptor(_Blocking):
             await self._run(lambda: os.close(self._fd))
 
     def abort(self) -> None:
-        # A thread may still be writing; the process's end closes it.
-        pass
+        # A thread that still writes closes it: its number may be another file's as soon as it is closed.
+        with self._lock:
+            if self._owned and not self._aborted and not self._writing:
+                _close_quietly(self._fd)
+            self._aborted = True
 
 
 class _Object(_Blocking):
