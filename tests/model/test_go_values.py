@@ -15,6 +15,9 @@ def test_only_gos_words_are_truth_values() -> None:
     for word in ("", "yes", "on", "tRUE", " true"):
         with pytest.raises(ValueError, match="write true or false"):
             boolean.parse(word)
+        assert not boolean.is_true(word)
+    assert boolean.is_true("T")
+    assert not boolean.is_true("F")
 
 
 @pytest.mark.parametrize(

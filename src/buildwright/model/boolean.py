@@ -11,3 +11,8 @@ def parse(text: str) -> bool:
     if text not in _TRUE and text not in _FALSE:
         raise ValueError(f'invalid value "{text}": write true or false')
     return text in _TRUE
+
+
+def is_true(text: str) -> bool:
+    """Read a truth value where any other word counts as false."""
+    return text in _TRUE

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 
 import pytest
@@ -17,6 +19,7 @@ from buildwright.model.status import StatusUpdate
 from buildwright.registry.config import Credential
 from buildwright.registry.token import Token, TokenRequest
 from buildwright.wire.proto import session_pb2
+from buildwright.wire.rpc import ServerCall
 
 AUTH = "/moby.filesync.v1.Auth/"
 Ask = Callable[..., list[bytes]]
@@ -125,6 +128,35 @@ def test_without_credentials_everybody_has_the_same_key(ask: Ask) -> None:
     expected = Ed25519PrivateKey.from_private_bytes(nobodys).public_key().public_bytes_raw()
     assert authority(ask, service(Credential())) == expected
     assert authority(ask, service(), "other.example") == expected
+
+
+def test_a_lock_on_the_seeds_that_is_never_released_keeps_no_build_from_ending(
+    recorded_call: Callable[..., ServerCall],
+) -> None:
+    locked, never = threading.Event(), threading.Event()
+
+    class Locked:
+        def get(self, host: str) -> bytes:
+            locked.set()
+            never.wait(20)
+            return b""
+
+    auth = Auth(Known(USER), Locked(), environ={})
+    path = AUTH + "GetTokenAuthority"
+    request = session_pb2.GetTokenAuthorityRequest(Host=HOST, Salt=b"salt").SerializeToString()
+
+    async def run() -> None:
+        asking = asyncio.ensure_future(auth.handlers()[path](recorded_call(path, request)))
+        await asyncio.to_thread(locked.wait)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+    watcher = threading.Timer(10, never.set)
+    watcher.start()
+    asyncio.run(run())
+    assert not never.is_set(), "the loop's end waited for the lock"
+    watcher.cancel()
+    never.set()
 
 
 def test_a_proof_is_the_signature_and_then_the_payload(ask: Ask) -> None:

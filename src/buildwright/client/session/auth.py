@@ -7,7 +7,6 @@ the same key, that is the same user's credentials. Only for registries without t
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import os
@@ -16,7 +15,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from buildwright.client.identity import new_id
+from buildwright.client.session.blocking import run_abandonable
 from buildwright.errors import BuildwrightError, Code, RpcError
+from buildwright.model import boolean
 from buildwright.model.status import StatusSink, StatusUpdate, Vertex
 from buildwright.registry.config import Credential
 from buildwright.registry.token import Token, TokenRequest, fetch
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 _SERVICE = "/moby.filesync.v1.Auth/"
 _SEED_SIZE = 32
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 
 
 class CredentialSource(Protocol):
@@ -55,7 +55,7 @@ class Auth:
         self._seeds = seeds
         self._sink = sink
         self._fetch_token = fetch_token
-        self._tokens_disabled = environ.get("BUILDKIT_NO_CLIENT_TOKEN", "") in _TRUE
+        self._tokens_disabled = boolean.is_true(environ.get("BUILDKIT_NO_CLIENT_TOKEN", ""))
         self._told: set[str] = set()
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -114,7 +114,8 @@ class Auth:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
         _, secret = (await self._credentials.get(host)).user_and_secret
-        seed = await asyncio.to_thread(self._seeds.get, host) if secret else b""
+        # Another process may hold the lock on the seeds for as long as it likes.
+        seed = await run_abandonable(lambda: self._seeds.get(host)) if secret else b""
         digest = hmac.new(salt, seed, hashlib.sha256).digest()
         return Ed25519PrivateKey.from_private_bytes(digest[:_SEED_SIZE])
 

@@ -19,6 +19,7 @@ from buildwright.client.session.followpaths import follow, without_inner
 from buildwright.client.session.walk import Filter, unreadable, walk
 from buildwright.client.session.wildcards import PatternError
 from buildwright.errors import BuildwrightError, Code, ContextError, ProtocolError, RpcError
+from buildwright.model import boolean
 from buildwright.wire.fsutil import ContentFraming, Stat
 from buildwright.wire.rpc import Handler, Metadata, ServerCall
 from buildwright.wire.stream import Buffer
@@ -117,7 +118,7 @@ def _values(metadata: Metadata, key: str) -> tuple[str, ...]:
     """The values of `key`, decoded if the daemon had to escape them to make them header fields."""
     values = tuple(value for name, value in metadata if name == key and isinstance(value, str))
     encoded = next((value for name, value in metadata if name == f"{key}-encoded"), "")
-    if encoded not in ("1", "t", "T", "TRUE", "true", "True"):
+    if not isinstance(encoded, str) or not boolean.is_true(encoded):
         return values
     from urllib.parse import unquote_plus
 

@@ -27,7 +27,11 @@ class TokenSeeds:
         self._made: dict[str, bytes] = {}
 
     def get(self, host: str) -> bytes:
-        """The seed of `host`, made and stored at the first question. Blocks while another process has the lock."""
+        """The seed of `host`, made and stored at the first question.
+
+        Blocks while another process has the lock; on Windows for ten seconds, and goes on without it then, as it
+        does where files cannot be locked: two processes may then store two seeds, and the later one lasts.
+        """
         try:
             os.makedirs(self._folder, exist_ok=True)
             with _locked(os.path.join(self._folder, ".token_seed.lock")):
