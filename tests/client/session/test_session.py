@@ -12,7 +12,7 @@ from buildwright.client.identity import new_id
 from buildwright.client.session.health import Health
 from buildwright.client.session.service import Service
 from buildwright.client.session.session import Session
-from buildwright.errors import Code, ContextError, RpcError
+from buildwright.errors import BuildwrightError, Code, ContextError, RpcError
 from buildwright.wire.channel import Channel
 from buildwright.wire.memory import memory_pair
 from buildwright.wire.rpc import Handler, ServerCall
@@ -23,8 +23,6 @@ SERVING = b"\x08\x01"
 
 
 class Echo:
-    failure = None
-
     def handlers(self) -> Mapping[str, Handler]:
         return {"/test.Echo/Say": self._say}
 
@@ -33,7 +31,8 @@ class Echo:
 
 
 class Failed(Echo):
-    failure = ContextError("broken")
+    def __init__(self, failure: BuildwrightError | None) -> None:
+        self.failure = failure
 
     def handlers(self) -> Mapping[str, Handler]:
         return {}
@@ -135,5 +134,6 @@ def test_two_services_cannot_have_one_method() -> None:
 
 
 def test_a_sessions_failure_is_the_first_that_a_service_recorded() -> None:
-    assert Session([Echo(), Failed()]).failure is Failed.failure
+    first, second = ContextError("first"), ContextError("second")
+    assert Session([Echo(), Failed(None), Failed(first), Failed(second)]).failure is first
     assert Session([Echo()]).failure is None

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from buildwright.client.identity import new_id
 from buildwright.client.session.health import Health
-from buildwright.client.session.service import Service
+from buildwright.client.session.service import Failing, Service
 from buildwright.errors import BuildwrightError, ConnectionLostError, RpcError
 from buildwright.wire.channel import Channel
 from buildwright.wire.rpc import Handler, Metadata
@@ -48,7 +48,7 @@ class Session:
     @property
     def failure(self) -> BuildwrightError | None:
         """The first failure on our side that a service recorded, such as an unreadable file; else None."""
-        failures = (getattr(service, "failure", None) for service in self._services)
+        failures = (service.failure for service in self._services if isinstance(service, Failing))
         return next((failure for failure in failures if failure is not None), None)
 
     def headers(self) -> Metadata:
