@@ -145,6 +145,9 @@ def test_damaged_details_never_hide_the_message(details: list[tuple[str, object]
     "text",
     [
         "cannot clone https://robot:hunter2@git.example/a.git: refused",
+        "cannot clone https://robot:at@hunter2@git.example/a.git: refused",
+        "cannot clone https://hunter2@git.example/a.git: refused",
+        "proxyconnect tcp: dial socks5://:hunter2@proxy.example:1080: refused",
         "Get https://blobs.example/x?X-Amz-Signature=hunter2&b=1: 403",
         "Get https://blobs.example/x?a=1&sig=hunter2 failed",
         "Get https://x.example/?access_token=hunter2",
@@ -156,7 +159,12 @@ def test_secrets_in_addresses_are_hidden(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["push to 127.0.0.1:5000/a:1 failed", "a@sha256:12 at https://x.example:80/y?ref=main"]
+    "text",
+    [
+        "cannot clone ssh://git@git.example:22/a.git and git@git.example:a.git",
+        "push to 127.0.0.1:5000/a:1 failed",
+        "a@sha256:12 at https://x.example:80/y?ref=main",
+    ],
 )
 def test_addresses_without_secrets_stay_as_they_are(text: str) -> None:
     assert redact(text) == text

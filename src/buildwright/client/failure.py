@@ -27,7 +27,8 @@ SUBREQUEST = _PREFIX + "errdefs.Subrequest+json"
 _PUSH_REFUSED = re.compile(
     r"failed to push ([^\s/]+)/.*(401 Unauthorized|403 Forbidden|authorization failed|access denied|no basic auth)"
 )
-_PASSWORD = re.compile(r"(://[^\s/:@]*):[^\s/@]+@")
+_PASSWORD = re.compile(r"(://[^\s/:@]*):[^\s/]+@")
+_TOKEN = re.compile(r"(https?://)[^\s/:@]+@", re.IGNORECASE)
 _SIGNATURE = re.compile(
     r"([?&][^\s=&]*(?:signature|token|credential|password|secret|sig|key)[^\s=&]*)=[^\s&\"']+", re.IGNORECASE
 )
@@ -69,7 +70,9 @@ def _login(host: str) -> str:
 def redact(text: str) -> str:
     """`text` on one line, without the passwords and signatures that URLs in it may carry."""
     text = " ".join(text.splitlines())
-    return _SIGNATURE.sub(r"\1=xxxxx", _PASSWORD.sub(r"\1:xxxxx@", text))
+    # A user name alone is a token, except for protocols that have other ways to prove who one is (`ssh://git@`).
+    text = _TOKEN.sub(r"\1xxxxx@", _PASSWORD.sub(r"\1:xxxxx@", text))
+    return _SIGNATURE.sub(r"\1=xxxxx", text)
 
 
 def _bodies(details: tuple[Detail, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
