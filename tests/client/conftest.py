@@ -36,6 +36,7 @@ class Daemon:
     solve: Script = no_status
     status: Script = no_status
     in_session: Callable[[Channel], Awaitable[None]] | None = None
+    ends_session: bool = False
     refusal: RpcError | None = None
     events: list[str] = field(default_factory=list)
     session_headers: list[tuple[str, str | bytes]] = field(default_factory=list)
@@ -79,7 +80,8 @@ class Daemon:
         async with Channel(TunnelStream(call)) as channel:
             if self.in_session is not None:
                 await self.in_session(channel)
-            await asyncio.Event().wait()
+            if not self.ends_session:
+                await asyncio.Event().wait()
 
 
 class Sink:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from buildwright.errors import (
     ConnectionLostError,
     ContextError,
     Detail,
+    ProtocolError,
     RpcError,
     SolveError,
 )
@@ -24,6 +26,7 @@ from buildwright.wire.channel import Channel
 from buildwright.wire.proto import control_pb2, worker_pb2
 from buildwright.wire.rpc import Handler, ServerCall
 
+NONSENSE = b"\xff"
 REQUEST = SolveRequest(ref="ref-1", frontend="dockerfile.v0", frontend_attrs={"target": "x"})
 EXITED = Detail("github.com/moby/buildkit/gatewayapi.ExitMessage+json", b'{"Code": 3}')
 
@@ -196,6 +199,62 @@ def test_a_session_that_is_refused_ends_the_solve(daemon: Any, sink: Any) -> Non
     assert "Solve was reset" in refused.events
 
 
+def test_a_session_that_the_daemon_ends_in_order_ends_the_solve(daemon: Any, sink: Any) -> None:
+    ended = daemon(solve=hanging, ends_session=True)
+    with pytest.raises(ConnectionLostError, match="the daemon ended the session"):
+        solve(ended, sink, Session())
+    assert "Solve was reset" in ended.events
+
+
+def test_a_solve_that_returns_with_its_session_is_done(
+    daemon: Any, sink: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "SILENT_GRACE", 60)
+    scripted = daemon(ends_session=True)
+
+    async def script(call: ServerCall) -> None:
+        while "Session ended" not in scripted.events:  # noqa: ASYNC110 - a list has no event to wait for
+            await asyncio.sleep(0)
+        await answering(a="b")(call)
+
+    scripted.solve = script
+    assert solve(scripted, sink, Session()).exporter_response == {"a": "b"}
+
+
+async def nonsense(call: ServerCall) -> None:
+    await call.receive()
+    await call.send(NONSENSE)
+
+
+def test_an_answer_that_cannot_be_read_is_a_protocol_error(daemon: Any, sink: Any) -> None:
+    with pytest.raises(ProtocolError, match="unreadable SolveResponse"):
+        solve(daemon(solve=nonsense), sink, Session())
+
+
+def test_status_that_cannot_be_read_does_not_fail_the_solve(daemon: Any, sink: Any) -> None:
+    assert solve(daemon(solve=answering(a="b"), status=nonsense), sink).exporter_response == {"a": "b"}
+
+
+def test_what_a_sink_raises_is_raised_as_it_is(daemon: Any, status_message: Callable[[str], bytes]) -> None:
+    class Raising:
+        def write(self, update: object, /) -> None:
+            raise ZeroDivisionError
+
+    endless = daemon(solve=hanging, status=telling(status_message("one")))
+    with pytest.raises(ZeroDivisionError):
+        solve(endless, Raising(), Session())
+    assert endless.events[-1] == "Session was reset"
+
+
+@pytest.mark.parametrize("code", [Code.CANCELLED, Code.UNKNOWN])
+def test_a_failure_shows_no_credentials_of_an_address_nor_does_its_cause(daemon: Any, sink: Any, code: Code) -> None:
+    error = RpcError(code, "cannot fetch https://robot:hunter2@git.example/a.git: context canceled")
+    with pytest.raises(BuildwrightError) as caught:
+        solve(daemon(solve=failing(error)), sink)
+    assert "git.example" in str(caught.value)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
 def test_a_cancelled_solve_is_reset_before_the_session_ends(daemon: Any, sink: Any) -> None:
     began = asyncio.Event()
 
@@ -260,6 +319,13 @@ def test_a_daemon_tells_its_version() -> None:
 
 def test_a_daemon_that_is_too_old_to_tell_its_version_has_none() -> None:
     assert asyncio.run(client_of(RpcError(Code.UNIMPLEMENTED, "unknown method Info")).info()) == ""
+
+
+def test_a_daemon_that_answers_nonsense_is_named_so() -> None:
+    with pytest.raises(ProtocolError, match="unreadable InfoResponse"):
+        asyncio.run(client_of(NONSENSE).info())
+    with pytest.raises(ProtocolError, match="unreadable ListWorkersResponse"):
+        asyncio.run(client_of(NONSENSE).workers())
 
 
 def test_a_daemon_that_cannot_be_asked_is_an_error() -> None:

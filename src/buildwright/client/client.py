@@ -8,20 +8,26 @@ import time
 from collections.abc import AsyncGenerator, Awaitable
 from typing import TYPE_CHECKING, TypeVar
 
-from buildwright.client.failure import solve_error
+from google.protobuf.message import DecodeError
+
+from buildwright.client.failure import redact, solve_error
+from buildwright.client.grouped import most_telling
 from buildwright.client.session.session import Session
 from buildwright.client.solve import encode
 from buildwright.client.status import clock_skew, status_update
-from buildwright.errors import BuildwrightError, Code, ConnectionLostError, RpcError
+from buildwright.errors import BuildwrightError, Code, ConnectionLostError, ProtocolError, RpcError
 from buildwright.model.solve import SolveRequest, SolveResult
 from buildwright.model.status import StatusSink, StatusUpdate
 from buildwright.wire.channel import Channel
 from buildwright.wire.proto import control_pb2
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
     from buildwright.model.worker import Worker
 
 T = TypeVar("T")
+M = TypeVar("M", bound="Message")
 
 _CONTROL = "/moby.buildkit.v1.Control/"
 STATUS_GRACE = 5.0
@@ -44,14 +50,14 @@ class Client:
             if error.code is Code.UNIMPLEMENTED:
                 return ""
             raise
-        return control_pb2.InfoResponse.FromString(answer).buildkitVersion.version
+        return _decoded(control_pb2.InfoResponse, answer).buildkitVersion.version
 
     async def workers(self, *, timeout: float | None = None) -> tuple[Worker, ...]:
         """The daemon's workers, the default one first."""
         from buildwright.client.workers import decode_worker
 
         answer = await self._channel.unary(_CONTROL + "ListWorkers", b"", timeout=timeout)
-        return tuple(decode_worker(record) for record in control_pb2.ListWorkersResponse.FromString(answer).record)
+        return tuple(decode_worker(record) for record in _decoded(control_pb2.ListWorkersResponse, answer).record)
 
     async def status(self, ref: str) -> AsyncGenerator[StatusUpdate, None]:
         """What happens in the solve `ref` from its start to its end, in our clock's time.
@@ -65,7 +71,7 @@ class Client:
             skew = clock_skew(await call.initial_metadata(), time.time_ns())
             while messages := await call.receive_many():
                 for message in messages:
-                    yield status_update(control_pb2.StatusResponse.FromString(message), skew)
+                    yield status_update(_decoded(control_pb2.StatusResponse, message), skew)
 
     async def solve(self, request: SolveRequest, *, session: Session | None, sink: StatusSink) -> SolveResult:
         """Run one solve to its end and write its status to `sink` meanwhile.
@@ -74,8 +80,22 @@ class Client:
         this returns or raises, the solve and its status have ended, and after them the session.
 
         Raises SolveError when the build failed; a service's own error when it failed because of that
-        (`Session.failure`); ConnectionLostError when the daemon, the session or the connection went away.
+        (`Session.failure`); ConnectionLostError when the daemon, the session or the connection went away;
+        ProtocolError when the daemon answers nonsense. What `sink` raises against its contract ends the solve and is
+        raised as it is.
         """
+        try:
+            outcome = await self._in_session(request, session, sink)
+        except BaseExceptionGroup as group:
+            raise most_telling(group) from None
+        if isinstance(outcome, BuildwrightError):
+            raise outcome
+        response = _decoded(control_pb2.SolveResponse, outcome).ExporterResponse
+        return SolveResult(ref=request.ref, exporter_response=dict(response))
+
+    async def _in_session(
+        self, request: SolveRequest, session: Session | None, sink: StatusSink
+    ) -> bytes | BuildwrightError:
         async with asyncio.TaskGroup() as tasks:
             serving = None
             if session is not None:
@@ -87,10 +107,7 @@ class Client:
                 outcome = _reason(outcome, session)
             if serving is not None:
                 serving.cancel()
-        if isinstance(outcome, BuildwrightError):
-            raise outcome
-        response = control_pb2.SolveResponse.FromString(outcome).ExporterResponse
-        return SolveResult(ref=request.ref, exporter_response=dict(response))
+        return outcome
 
     async def _solve(
         self,
@@ -125,6 +142,14 @@ class _Watch:
                 self._sink.write(update)
 
 
+def _decoded(kind: type[M], message: bytes) -> M:
+    try:
+        return kind.FromString(message)
+    except DecodeError as error:
+        name = kind.DESCRIPTOR.name
+        raise ProtocolError(f"the daemon answered with an unreadable {name}; see whether it is a BuildKit") from error
+
+
 async def _caught(work: Awaitable[T]) -> T | BuildwrightError:
     """The result of `work`, or the error that it raised: one that is looked at later and ends no task group."""
     try:
@@ -138,15 +163,15 @@ async def _outcome(
 ) -> bytes | BuildwrightError:
     """What the solve ended with, or what ended the session before it.
 
-    A daemon waits without end for a session that it has refused or lost, so a failed session ends the solve; unless
-    both end for one reason, when the solve's own words are the better ones and come at once.
+    A daemon waits without end for a session that it has refused, ended or lost, so a session's end ends the solve;
+    unless both end for one reason, when the solve's own words are the better ones and come at once.
     """
     if serving is not None:
         await asyncio.wait((solving, serving), return_when=asyncio.FIRST_COMPLETED)
-        if serving.done() and (error := serving.result()) is not None:
+        if serving.done():
             await asyncio.wait((solving,), timeout=SILENT_GRACE)
             if not solving.done():
-                return error
+                return serving.result() or ConnectionLostError("the daemon ended the session")
     return await solving
 
 
@@ -162,10 +187,11 @@ def _reason(error: BuildwrightError, session: Session | None) -> BuildwrightErro
         local.__cause__ = told
         return local
     # A build is cancelled by us alone, and then nobody looks at how the call ended.
-    return _lost(error) if error.code is Code.CANCELLED else told
+    return _lost(told) if error.code is Code.CANCELLED else told
 
 
 def _lost(error: BuildwrightError) -> ConnectionLostError:
-    lost = ConnectionLostError(f"the daemon went away before the build was done ({error}); see to it and build again")
+    why = redact(str(error))
+    lost = ConnectionLostError(f"the daemon went away before the build was done ({why}); see to it and build again")
     lost.__cause__ = error
     return lost

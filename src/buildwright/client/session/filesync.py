@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+from buildwright.client.grouped import most_telling
 from buildwright.client.session.followpaths import follow, without_inner
 from buildwright.client.session.walk import Filter, unreadable, walk
 from buildwright.client.session.wildcards import PatternError
@@ -146,7 +147,7 @@ class _Transfer:
                 await self._send()
                 receiving.cancel()
         except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+            raise most_telling(group) from None
         finally:
             if self._reading is not None:
                 self._reading.close()
