@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from buildwright.errors import ConfigurationError
-from buildwright.registry.config import HUB_KEY, Credential, config_dir, load, parse, server_key
+from buildwright.registry.config import HUB_KEY, Credential, load, parse, server_key
 
 
 def basic(user: str, password: str) -> dict[str, str]:
@@ -88,9 +89,11 @@ def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:
     assert found.stored("g").username == "file"
 
 
-def test_the_folder_comes_from_the_environment() -> None:
-    assert config_dir({"DOCKER_CONFIG": "/etc/docker-of-ci"}) == "/etc/docker-of-ci"
-    assert config_dir({}).endswith(".docker")
+def test_the_file_in_the_home_that_the_environment_names_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker/config.json").write_bytes(config(auths={"h": basic("file", "p")}))
+    home = "USERPROFILE" if os.name == "nt" else "HOME"
+    assert load(environ={home: str(tmp_path)}).stored("h").username == "file"
 
 
 DAMAGED = [

@@ -53,6 +53,17 @@ def test_a_helper_that_is_not_installed_counts_as_knowing_nothing() -> None:
     assert not ask("surely-not-installed")
 
 
+@pytest.mark.parametrize("entry", ["", ".", "bin"])
+def test_a_helper_in_the_current_folder_is_never_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    (tmp_path / entry).mkdir(exist_ok=True)
+    install(tmp_path / entry, "planted", """echo '{"Username": "u", "Secret": "s"}'""")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{entry}{os.pathsep}{os.environ['PATH']}")
+    assert not ask("planted")
+
+
 def test_a_helper_that_fails_is_named_with_its_words(helpers: Path) -> None:
     install(helpers, "broken", "echo the keychain is locked; exit 1")
     with pytest.raises(ConfigurationError, match=r"docker-credential-broken .*reg\.example: the keychain is locked"):

@@ -16,9 +16,10 @@ from buildwright.client.session.session import Session
 from buildwright.client.session.token_seed import TokenSeeds
 from buildwright.client.session.upload import Uploads
 from buildwright.errors import OutputError
+from buildwright.model.docker import config_dir
 from buildwright.model.request import SecretSource
 from buildwright.model.status import StatusSink
-from buildwright.registry.config import config_dir, load
+from buildwright.registry.config import load
 from buildwright.registry.credentials import Credentials
 from buildwright.registry.scope import load_scoped
 

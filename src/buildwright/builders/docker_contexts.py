@@ -8,8 +8,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from buildwright.builders.location import docker_config_dir
 from buildwright.errors import ConfigurationError
+from buildwright.model.docker import config_dir
 
 DEFAULT = "default"
 
@@ -29,7 +29,7 @@ class DockerContexts:
 
 def read(environ: Mapping[str, str]) -> DockerContexts:
     """Read docker's configuration; ConfigurationError when config.json is damaged. Damaged contexts are left out."""
-    folder = docker_config_dir(environ)
+    folder = config_dir(environ)
     hosts = {DEFAULT: default_host(environ)}
     meta = os.path.join(folder, "contexts", "meta")
     for name in sorted(_listed(meta)):

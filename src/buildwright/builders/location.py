@@ -1,4 +1,4 @@
-"""Where docker's configuration and the builder store are, and who owns what we write there."""
+"""Where the builder store is, and who owns what we write there."""
 
 from __future__ import annotations
 
@@ -6,19 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-
-def docker_config_dir(environ: Mapping[str, str]) -> str:
-    """The folder of docker's config.json: `$DOCKER_CONFIG`, else `.docker` in the home."""
-    return environ.get("DOCKER_CONFIG") or os.path.join(_home(environ), ".docker")
+from buildwright.model.docker import config_dir
 
 
 def store_dir(environ: Mapping[str, str]) -> str:
     """The folder that the builders are in: `$BUILDX_CONFIG`, else `buildx` beside docker's config.json."""
-    return environ.get("BUILDX_CONFIG") or os.path.join(docker_config_dir(environ), "buildx")
-
-
-def _home(environ: Mapping[str, str]) -> str:
-    return environ.get("USERPROFILE" if os.name == "nt" else "HOME") or os.path.expanduser("~")
+    return environ.get("BUILDX_CONFIG") or os.path.join(config_dir(environ), "buildx")
 
 
 @dataclass(frozen=True, slots=True)

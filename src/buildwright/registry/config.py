@@ -10,13 +10,14 @@ import base64
 import binascii
 import json
 import os
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from buildwright.errors import ConfigurationError
+from buildwright.model.docker import config_dir
+from buildwright.registry import program
 
 HUB_KEY = "https://index.docker.io/v1/"
 """What docker files Docker Hub's credentials under."""
@@ -95,11 +96,6 @@ def _hostname(key: str) -> str:
     return (rest if separator else key).partition("/")[0]
 
 
-def config_dir(environ: Mapping[str, str] = os.environ) -> str:
-    """Docker's configuration folder: `$DOCKER_CONFIG`, else `.docker` at home."""
-    return environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
-
-
 def load(directory: str = "", environ: Mapping[str, str] = os.environ) -> DockerConfig:
     """Read the configuration in `directory` ("": docker's own folder) and in the environment.
 
@@ -130,8 +126,8 @@ def _default_store() -> str:
     elif sys.platform == "win32":
         name = "wincred"
     else:
-        name = "pass" if shutil.which("pass") else "secretservice"
-    return name if shutil.which(HELPER_PREFIX + name) else ""
+        name = "pass" if program.find("pass") else "secretservice"
+    return name if program.find(HELPER_PREFIX + name) else ""
 
 
 def parse(content: bytes, origin: str) -> DockerConfig:

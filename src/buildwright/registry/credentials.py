@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import time
 from collections.abc import Callable, Sequence
 
 from buildwright.errors import ConfigurationError
+from buildwright.registry import program
 from buildwright.registry.config import HELPER_PREFIX, Credential, DockerConfig, server_key
 from buildwright.registry.scope import ScopedConfig, choose
 
@@ -77,10 +77,10 @@ async def ask_helper(name: str, server: str) -> Credential:
     The anonymous credential when the helper knows none or is not installed. Raises ConfigurationError when it
     fails, answers nonsense or takes more than a minute. A cancelled call ends the helper.
     """
-    program = shutil.which(HELPER_PREFIX + name)
-    if program is None:
+    path = program.find(HELPER_PREFIX + name)
+    if path is None:
         return Credential()
-    code, output, complaint = await _run(program, server)
+    code, output, complaint = await _run(path, server)
     if code != 0:
         text = output.decode(errors="replace").strip()
         if text == _NOT_FOUND:
@@ -112,18 +112,18 @@ def _first_line(text: str) -> str:
     return "" if "{" in line else line[:_TEXT_LIMIT]
 
 
-async def _run(program: str, server: str) -> tuple[int, bytes, bytes]:
+async def _run(path: str, server: str) -> tuple[int, bytes, bytes]:
     pipe = asyncio.subprocess.PIPE
     try:
-        process = await asyncio.create_subprocess_exec(program, "get", stdin=pipe, stdout=pipe, stderr=pipe)
+        process = await asyncio.create_subprocess_exec(path, "get", stdin=pipe, stdout=pipe, stderr=pipe)
     except OSError as error:
-        raise ConfigurationError(f"cannot run {program}: {error.strerror}; install it anew or remove it") from error
+        raise ConfigurationError(f"cannot run {path}: {error.strerror}; install it anew or remove it") from error
     try:
         async with asyncio.timeout(_HELPER_TIMEOUT):
             output, complaint = await process.communicate(server.encode())
     except TimeoutError:
         raise ConfigurationError(
-            f"{program} did not answer within {_HELPER_TIMEOUT:.0f} seconds; see whether it waits for a password"
+            f"{path} did not answer within {_HELPER_TIMEOUT:.0f} seconds; see whether it waits for a password"
         ) from None
     finally:
         if process.returncode is None:
