@@ -38,6 +38,8 @@ class Created:
     record: GroupRecord
     before: GroupRecord | None
     needs_restart: bool
+    warnings: tuple[str, ...] = ()
+    """Sentences about the nodes that are new or changed."""
 
     @property
     def builder(self) -> Builder:
@@ -67,10 +69,16 @@ def create(
     asked = _change(options, driver, environ, default_config, existing=existing)
     address = _address(name, driver, environ, options, existing=existing)
     after = change.update(group, asked, address)
-    for node in after.builder().nodes:
-        driver_for(after.builder(), node)
+    known = before.builder().nodes if before else ()
+    drivers = [(node, driver_for(after.builder(), node)) for node in after.builder().nodes]
+    warnings = [warning for node, made in drivers if node not in known for warning in made.traits.warnings]
     transaction.save(after)
-    return Created(record=after, before=before, needs_restart=existing and asked.needs_restart)
+    return Created(
+        record=after,
+        before=before,
+        needs_restart=existing and asked.needs_restart,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
 
 
 def undo(transaction: Transaction, created: Created) -> None:
@@ -149,9 +157,12 @@ def _check_fit(name: str, before: GroupRecord | None, driver: str, options: Crea
 def _change(
     options: CreateOptions, driver: str, environ: Mapping[str, str], default_config: str, *, existing: bool
 ) -> NodeChange:
+    from buildwright.drivers.table import settle
+
     path = options.daemon_config or ("" if existing or driver == "remote" else default_config)
     config = daemon_config.load(path) if path else None
     given = options.daemon_flags is not None or not existing
+    driver_opts = driver_options(options.driver_opts)
     flags = daemon_flags.resolve(
         daemon_flags.parse(options.daemon_flags or ""), driver, config.entitlements if config else ()
     )
@@ -160,7 +171,7 @@ def _change(
         append=options.append,
         endpoint=_remote_address(options, environ) if driver == "remote" and existing else None,
         platforms=change.parse_platforms(options.platforms),
-        driver_opts=driver_options(options.driver_opts),
+        driver_opts=None if driver_opts is None else settle(driver, driver_opts),
         flags=flags if given else None,
         files=config.files if config else None,
     )

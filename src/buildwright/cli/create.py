@@ -42,6 +42,8 @@ async def run(values: Values, context: Context) -> int:
         created = create.create(transaction, contexts, context.environ, options, store.default_daemon_config())
     if created.needs_restart:
         context.warn("new settings may not be used until builder is restarted")
+    for warning in created.warnings:
+        context.warn(warning)
     state = await survey(created.builder, values.seconds("timeout"))
     await _check(state, created, store)
     if values.boolean("use"):

@@ -65,14 +65,14 @@ async def _removed(name: str, values: Values, context: Context) -> None:
         raise UsageError(
             f'the driver "{builder.driver}" is not supported: add --keep-daemon to forget the builder only'
         )
-    failures = await _remove_nodes(builder, keep_state=values.boolean("keep-state"))
+    failures = await _remove_nodes(builder, context, keep_state=values.boolean("keep-state"))
     async with store.transaction() as transaction:
         transaction.remove(name)
     if failures:
         raise BuildwrightError("; ".join(failures))
 
 
-async def _remove_nodes(builder: Builder, *, keep_state: bool) -> list[str]:
+async def _remove_nodes(builder: Builder, context: Context, *, keep_state: bool) -> list[str]:
     """Stop and remove every node's daemons, and return what failed."""
     from buildwright.builders.open import driver_for
 
@@ -81,7 +81,7 @@ async def _remove_nodes(builder: Builder, *, keep_state: bool) -> list[str]:
         try:
             driver = driver_for(builder, node)
             await driver.stop()
-            await driver.remove(keep_state=keep_state)
+            await driver.remove(keep_state=keep_state, tell=context.warn)
         except BuildwrightError as error:
             failures.append(f"failed to remove node {node.name}: {error}")
     return failures

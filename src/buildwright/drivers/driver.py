@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -46,6 +47,12 @@ class Traits:
     cache_export: bool = True
     multi_platform: bool = True
     direct_push: bool = True
+    warnings: tuple[str, ...] = ()
+    """Sentences that whoever creates the node should read."""
+
+
+def quiet(sentence: str, /) -> None:
+    """Tell nobody."""
 
 
 class Driver(Protocol):
@@ -72,4 +79,8 @@ class Driver(Protocol):
 
     async def stop(self) -> None: ...
 
-    async def remove(self, *, keep_state: bool = False, keep_daemon: bool = False) -> None: ...
+    async def remove(
+        self, *, keep_state: bool = False, keep_daemon: bool = False, tell: Callable[[str], None] = quiet
+    ) -> None:
+        """Remove the daemons and, unless `keep_state`, what outlives them; `tell` is called before that goes."""
+        ...

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from buildwright.drivers import mutual_tls, values
-from buildwright.drivers.driver import Driver, NodeInfo, NodeStatus, Traits
+from buildwright.drivers.driver import Driver, NodeInfo, NodeStatus, Traits, quiet
 from buildwright.drivers.steps import step
 from buildwright.errors import (
     BuildwrightError,
@@ -131,7 +132,9 @@ class RemoteDriver:
     async def stop(self) -> None:
         """The daemon is not ours to stop."""
 
-    async def remove(self, *, keep_state: bool = False, keep_daemon: bool = False) -> None:
+    async def remove(
+        self, *, keep_state: bool = False, keep_daemon: bool = False, tell: Callable[[str], None] = quiet
+    ) -> None:
         """The daemon is not ours to remove."""
 
     async def _ask(self, method: str) -> None:

@@ -16,6 +16,12 @@ def _kubernetes(node: Node) -> Driver:
     return KubernetesDriver(node)
 
 
+def _settled_kubernetes(options: Mapping[str, str]) -> Mapping[str, str]:
+    from buildwright.drivers.kubernetes.options import settled
+
+    return settled(options)
+
+
 def _remote(node: Node) -> Driver:
     from buildwright.drivers.remote import RemoteDriver
 
@@ -23,6 +29,7 @@ def _remote(node: Node) -> Driver:
 
 
 _DRIVERS: Mapping[str, Callable[[Node], Driver]] = {"kubernetes": _kubernetes, "remote": _remote}
+_SETTLERS: Mapping[str, Callable[[Mapping[str, str]], Mapping[str, str]]] = {"kubernetes": _settled_kubernetes}
 _UNAVAILABLE = ("cloud", "docker", "docker-container")
 
 KNOWN = tuple(_DRIVERS)
@@ -42,3 +49,11 @@ def make(driver: str, node: Node) -> Driver:
         raise UsageError(f'driver "{driver}" is not available in this version: use {have}')
     near = difflib.get_close_matches(driver, KNOWN, n=1, cutoff=0.5)
     raise UsageError(f'unknown driver "{driver}": ' + (f'did you mean "{near[0]}"?' if near else f"use {have}"))
+
+
+def settle(driver: str, options: Mapping[str, str]) -> dict[str, str]:
+    """Options as a builder keeps them: what they say by reference to a file is read now, and never again.
+
+    Raises DriverOptionError for a file that cannot be read.
+    """
+    return dict(_SETTLERS[driver](options)) if driver in _SETTLERS else dict(options)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Self
 
-from buildwright.drivers.driver import Driver, NodeInfo, NodeStatus, Traits
+from buildwright.drivers.driver import Driver, NodeInfo, NodeStatus, Traits, quiet
 from buildwright.drivers.steps import step
 from buildwright.errors import BuildwrightError, ConnectError
 from buildwright.model.status import StatusSink, StatusUpdate
@@ -90,7 +91,9 @@ class MemoryDriver:
     async def stop(self) -> None:
         """Nothing to stop."""
 
-    async def remove(self, *, keep_state: bool = False, keep_daemon: bool = False) -> None:
+    async def remove(
+        self, *, keep_state: bool = False, keep_daemon: bool = False, tell: Callable[[str], None] = quiet
+    ) -> None:
         if not keep_daemon:
             self._running = False
             for stream in self._streams:

@@ -3,7 +3,7 @@
 async with ApiServer() as server:
     config = load(str(server.kubeconfig(folder)))
 
-It keeps any namespaced resource as plain JSON. `controller` makes ready pods for a Deployment as it is created;
+It keeps any namespaced resource as plain JSON. `controller` makes ready pods for a workload as it is created;
 replace it to make others. `refuse` answers chosen requests with a Status. A pod's exec stream is served by
 `exec_handler`, which gets its stdin and stdout as a byte stream.
 """
@@ -29,7 +29,15 @@ from buildwright.wire.stream import ByteStream
 Object = dict[str, Any]
 ExecHandler = Callable[[ByteStream], Awaitable[int]]
 
-_KINDS = {"deployments": "Deployment", "configmaps": "ConfigMap", "pods": "Pod"}
+_KINDS = {
+    "deployments": "Deployment",
+    "statefulsets": "StatefulSet",
+    "configmaps": "ConfigMap",
+    "secrets": "Secret",
+    "persistentvolumeclaims": "PersistentVolumeClaim",
+    "pods": "Pod",
+}
+_WORKLOADS = ("deployments", "statefulsets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +163,16 @@ class ApiServer:
         self.put("pods", pod, namespace)
 
     def make_ready(self, deployment: Object, namespace: str = "default") -> None:
-        """Give a Deployment all its pods, ready."""
+        """Give a Deployment or StatefulSet all its pods, ready, and the claims that these have."""
         metadata, spec = deployment["metadata"], deployment["spec"]
         for number in range(spec["replicas"]):
-            self.put("pods", pod(f"{metadata['name']}-{number}", spec["template"]), namespace)
-        self.put("deployments", {**deployment, "status": {"readyReplicas": spec["replicas"]}}, namespace)
+            name = f"{metadata['name']}-{number}"
+            self.put("pods", pod(name, spec["template"]), namespace)
+            for claim in spec.get("volumeClaimTemplates", ()):
+                kept = {"name": f"{claim['metadata']['name']}-{name}", "labels": metadata["labels"]}
+                self.put("persistentvolumeclaims", {"metadata": kept, "spec": claim["spec"]}, namespace)
+        status = {"readyReplicas": spec["replicas"]}
+        self.put(f"{deployment['kind'].lower()}s", {**deployment, "status": status}, namespace)
 
     def _tell(self, event: str, plural: str, namespace: str, item: Object) -> None:
         for watch in self._watches:
@@ -211,7 +224,7 @@ class ApiServer:
             if found is not None:
                 return 409, _status(Refusal(409, "AlreadyExists", f'{plural} "{name}" already exists'))
             self.put(plural, request.body, namespace)
-            if plural == "deployments":
+            if plural in _WORKLOADS:
                 self.controller(self.objects[plural, namespace, name])
             return 201, self.objects[plural, namespace, name]
         if found is None:
@@ -221,7 +234,7 @@ class ApiServer:
         elif request.verb == "patch":
             patched = _merged(found, request.body)
             self.put(plural, patched, namespace)
-            if plural == "deployments":
+            if plural in _WORKLOADS:
                 self.controller(self.objects[plural, namespace, name])
         elif request.verb == "delete":
             self.drop(plural, name, namespace)

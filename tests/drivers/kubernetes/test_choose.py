@@ -1,12 +1,14 @@
-"""Pods are chosen as buildx chooses them."""
+"""Pods are chosen as buildx chooses them, and by rendezvous."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildwright.drivers.kubernetes.choose import choose, container_of, point, sticky
+from buildwright.drivers.kubernetes.choose import affinity, choose, container_of, point, sticky
 from buildwright.drivers.kubernetes.options import LoadBalance
 from buildwright.kube.objects import Pod
 
@@ -50,6 +52,27 @@ def test_a_pod_that_goes_moves_only_its_own_keys(pods: list[str], key: str) -> N
     for gone in pods:
         if gone != chosen:
             assert sticky([name for name in pods if name != gone], key) == chosen
+
+
+@given(names, st.text(), st.text("xyz", min_size=1))
+def test_rendezvous_moves_only_what_a_pod_wins_or_held(pods: list[str], key: str, new: str) -> None:
+    chosen = affinity(pods, key)
+    assert chosen == affinity(pods[::-1], key) in pods
+    assert affinity([*pods, new], key) in (chosen, new)
+    for gone in pods:
+        if gone != chosen:
+            assert affinity([name for name in pods if name != gone], key) == chosen
+
+
+def test_rendezvous_shares_keys_evenly_and_moves_few() -> None:
+    keys = [f"/builds/team-{number}/app" for number in range(20_000)]
+    for pods in (ORDINALS, [*HASHED, "mybuilder0-7c9d8f6b5d-zz9zz"]):
+        before = [affinity(pods, key) for key in keys]
+        assert max(Counter(before).values()) <= 1.25 * len(keys) / len(pods)
+        grown = [affinity([*pods, "mybuilder0-4"], key) for key in keys]
+        shrunk = [affinity(pods[1:], key) for key in keys]
+        assert sum(old != new for old, new in zip(before, grown, strict=True)) <= len(keys) / len(pods)
+        assert sum(old != new for old, new in zip(before, shrunk, strict=True)) <= len(keys) / (len(pods) - 1)
 
 
 def test_pods_that_leave_or_are_not_ready_are_never_chosen() -> None:

@@ -60,6 +60,75 @@ def test_the_first_start_makes_config_maps_and_deployment(tmp_path: Path) -> Non
     run(tmp_path, in_ci, {"buildkitd.toml": b"debug = true\n"}, namespace="ci", replicas="2")
 
 
+CLAIMED = {"persistent-volume-claim.requests.storage": "1Gi", "replicas": "2"}
+KEY = {"certs/r.io/key.pem": b"-----BEGIN PRIVATE KEY-----\n"}
+
+
+def test_claims_are_named_and_go_or_are_kept(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        said: list[str] = []
+        foreign = {"name": "data-other-0", "labels": {"app": "b-0"}}
+        await driver.start(Sink())
+        server.put("persistentvolumeclaims", {"metadata": foreign})
+        assert ("statefulsets", "default", "b-0") in server.objects
+        assert (await driver.info()).status is NodeStatus.RUNNING
+        await driver.remove(keep_state=True, tell=said.append)
+        assert not said
+        assert ("statefulsets", "default", "b-0") not in server.objects
+        assert ("persistentvolumeclaims", "default", "buildkitd-b-0-1") in server.objects
+        await driver.start(Sink())
+        await driver.remove(tell=said.append)
+        assert [key for key in server.objects if key[0] == "persistentvolumeclaims"] == [
+            ("persistentvolumeclaims", "default", "data-other-0")
+        ]
+        assert said == [
+            f"the volume claim buildkitd-b-0-{number} in namespace default is deleted with the cache in it"
+            for number in (0, 1)
+        ]
+
+    run(tmp_path, scenario, **CLAIMED)
+
+
+def test_what_buildx_does_not_know_of_goes_with_the_workload(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        uid = server.objects["statefulsets", "default", "b-0"]["metadata"]["uid"]
+        for kind, name in (("configmaps", "b-0-config"), ("secrets", "b-0-config-1")):
+            (owner,) = server.objects[kind, "default", name]["metadata"]["ownerReferences"]
+            assert owner == {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "b-0", "uid": uid}
+        await driver.remove()
+        assert not [key for key in server.objects if key[0] in ("configmaps", "secrets")]
+
+    run(tmp_path, scenario, KEY, **CLAIMED)
+
+
+def test_a_missing_right_to_hand_objects_over_is_no_failure(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        server.refuse["patch", "secrets"] = Refusal(403, "Forbidden", "cannot patch")
+        await driver.start(Sink())
+        assert (await driver.info()).status is NodeStatus.RUNNING
+
+    run(tmp_path, scenario, KEY)
+
+
+def test_keys_that_buildx_has_put_into_config_maps_go_too(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        server.put("configmaps", {"metadata": {"name": "b-0-config-1"}, "data": {"key.pem": "x"}})
+        await driver.remove()
+        assert not server.objects
+
+    run(tmp_path, scenario, KEY)
+
+
+def test_doubts_about_options_are_traits(tmp_path: Path) -> None:
+    options = {**CLAIMED, "buildkit-root-volume-memory": "1Gi"}
+    node = Node(name="b0", endpoint="", driver_opts=options, files={"buildkitd.toml": b"[worker.oci]\ngc = false\n"})
+    warnings = make("kubernetes", node).traits.warnings
+    assert len(warnings) == 2
+    assert "garbage collection off" in warnings[0]
+    assert "has no effect beside" in warnings[1]
+
+
 def test_what_another_made_meanwhile_is_as_good(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, driver: Driver) -> None:
         server.put("configmaps", {"metadata": {"name": "b-0-config"}, "data": {"old": "x"}})

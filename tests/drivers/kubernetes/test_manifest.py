@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from buildwright.drivers.kubernetes.manifest import config_maps, deployment, labels
+from buildwright.drivers.kubernetes.manifest import config_maps, file_objects, labels, secrets, workload
 from buildwright.drivers.kubernetes.options import parse
-from buildwright.errors import UsageError
+from buildwright.errors import DriverOptionError, UsageError
 from buildwright.model.node import Node
 from buildwright.model.platform import Platform
 
@@ -22,6 +23,29 @@ FILES = {
     "certs/reg.example.com/ca.pem": b"CA\n",
     "certs/reg.example.com/key.der": b"\xff\xfe",
     "certs/a.example.com/ca.pem": b"CA\n",
+}
+KEYS = {
+    "buildkitd.toml": b"[[registry.'r.io'.keypair]]\n"
+    b"key = '/etc/buildkit/certs/r.io/key.der'\ncert = '/etc/buildkit/certs/r.io/cert.pem'\n",
+    "certs/r.io/key.der": b"\xff\xfe",
+    "certs/r.io/cert.pem": b"CERTIFICATE\n",
+    "certs/s.io/key.pem": b"-----BEGIN EC PRIVATE KEY-----\n",
+}
+ANTI_AFFINITY = {
+    "requiredDuringSchedulingIgnoredDuringExecution": [
+        {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "kb0"}}}
+    ]
+}
+PATCH = {
+    "metadata": {"annotations": {"example.com/seen": "yes"}},
+    "spec": {
+        "terminationGracePeriodSeconds": 600,
+        "containers": [
+            {"name": "buildkitd", "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}], "livenessProbe": None},
+            {"name": "side", "image": "busybox"},
+        ],
+        "volumes": [{"name": "scratch", "emptyDir": {}}],
+    },
 }
 CASES: dict[str, tuple[Node, dict[str, str]]] = {
     "default": (Node(name="kb0", endpoint="", flags=("--allow-insecure-entitlement=network.host",)), {}),
@@ -58,13 +82,39 @@ CASES: dict[str, tuple[Node, dict[str, str]]] = {
         Node(name="kb0", endpoint="", files={"buildkitd.toml": b"debug = true\n"}),
         {"rootless": "true", "buildkit-root-volume-memory": "1Gi"},
     ),
+    "claim": (
+        Node(name="kb0", endpoint="", files=FILES),
+        {
+            "replicas": "2",
+            "persistent-volume-claim.requests.storage": "10Gi",
+            "persistent-volume-claim.storageclass": "fast",
+            "persistent-volume-claim.accessmode": "ReadWriteOncePod",
+        },
+    ),
+    "claim-rootless": (
+        Node(name="kb0", endpoint=""),
+        {"rootless": "true", "persistent-volume-claim.requests.storage": "10Gi"},
+    ),
+    "bounded": (Node(name="kb0", endpoint=""), {"limits.ephemeral-storage": "8Gi"}),
+    "keys": (Node(name="kb0", endpoint="", files=KEYS), {}),
+    "placed": (
+        Node(name="kb0", endpoint=""),
+        {
+            "imagepullsecrets": "one,two",
+            "priorityclass": "system-node-critical",
+            "affinity": json.dumps({"podAntiAffinity": ANTI_AFFINITY}),
+            "topologyspread": '[{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}]',
+            "podtemplate": json.dumps(PATCH),
+        },
+    ),
 }
 
 
 def objects(case: str) -> list[dict[str, Any]]:
     node, texts = CASES[case]
     options = parse(texts)
-    return [*config_maps("kb0", node, options), deployment("kb0", node, options)]
+    made = (*config_maps("kb0", node, options), *secrets("kb0", node, options), workload("kb0", node, options))
+    return list(made)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -83,7 +133,7 @@ def test_a_real_api_server_takes_every_field(case: str, cluster: Any) -> None:
 
 
 def container(**texts: str) -> dict[str, Any]:
-    made = deployment("kb0", Node(name="kb0", endpoint="", files=FILES), parse(texts))
+    made = workload("kb0", Node(name="kb0", endpoint="", files=FILES), parse(texts))
     found: dict[str, Any] = made["spec"]["template"]["spec"]["containers"][0]
     return found
 
@@ -100,7 +150,7 @@ def test_a_rootless_daemon_is_told_where_its_configuration_is() -> None:
         "--oci-worker-no-process-sandbox",
     ]
     node = Node(name="kb0", endpoint="", files=FILES, flags=("--config", "/mine.toml"))
-    made = deployment("kb0", node, parse({"rootless": "true"}))
+    made = workload("kb0", node, parse({"rootless": "true"}))
     assert made["spec"]["template"]["spec"]["containers"][0]["args"][:2] == ["--config", "/mine.toml"]
 
 
@@ -120,3 +170,44 @@ def test_files_outside_of_the_folder_are_refused() -> None:
     for path in ("../passwd", "/etc/passwd", "certs/../../x"):
         with pytest.raises(UsageError, match="outside"):
             config_maps("kb0", Node(name="kb0", endpoint="", files={path: b""}), parse({}))
+
+
+def test_a_claim_keeps_the_configuration_mounted() -> None:
+    mounts = container(**{"persistent-volume-claim.requests.storage": "1Gi"})["volumeMounts"]
+    assert {mount["mountPath"] for mount in mounts} >= {"/etc/buildkit", "/var/lib/buildkit"}
+
+
+def test_private_keys_are_in_no_config_map() -> None:
+    node = Node(name="kb0", endpoint="", files=KEYS)
+    public = json.dumps(config_maps("kb0", node, parse({})))
+    assert "key.der" not in public.replace("certs/r.io/key.der", "")
+    assert "PRIVATE" not in public
+    names = [(item["metadata"]["name"], list(item["data"])) for item in secrets("kb0", node, parse({}))]
+    assert names == [("kb0-config-1", ["key.der"]), ("kb0-config-2", ["key.pem"])]
+    assert file_objects("kb0", node, parse({})) == ["kb0-config", "kb0-config-1", "kb0-config-2"]
+
+
+def test_a_plain_builder_gets_no_configuration() -> None:
+    assert config_maps("kb0", Node(name="kb0", endpoint=""), parse({"limits.memory": "4Gi"})) == []
+
+
+def test_a_generated_configuration_reaches_a_rootless_daemon() -> None:
+    options = parse({"rootless": "true", "limits.ephemeral-storage": "8Gi"})
+    made = workload("kb0", Node(name="kb0", endpoint=""), options)
+    assert "--config=/etc/buildkit/buildkitd.toml" in made["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+@pytest.mark.parametrize(
+    ("patch", "words"),
+    [
+        ({"spec": {"nodeSelectr": {}}}, "PodTemplateSpec has no field spec.nodeSelectr"),
+        ({"spec": {"terminationGracePeriodSeconds": "long"}}, "Expected int"),
+        ({"spec": {"containers": [{"image": "x"}]}}, 'needs a "name"'),
+        ({"spec": {"containers": [{"name": "buildkitd", "$patch": "delete"}]}}, "leave the label"),
+        ({"metadata": {"labels": {"app": "other"}}}, "leave the label"),
+        ({"metadata": {"labels": {"team": None}}}, "leave the label"),
+    ],
+)
+def test_a_patch_that_makes_no_usable_pod_is_refused(patch: dict[str, Any], words: str) -> None:
+    with pytest.raises(DriverOptionError, match=re.escape(words)):
+        workload("kb0", Node(name="kb0", endpoint=""), parse({"podtemplate": json.dumps(patch), "labels": "team=x"}))

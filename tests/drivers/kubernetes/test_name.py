@@ -28,3 +28,9 @@ def test_the_kubeconfig_is_kept_in_the_endpoint() -> None:
 def test_other_endpoints_are_refused() -> None:
     with pytest.raises(UsageError, match="no endpoint of the kubernetes driver"):
         kubeconfig_of("unix:///run/docker.sock")
+
+
+def test_a_stateful_name_leaves_room_for_its_pods_labels() -> None:
+    assert object_name("a" * 52, stateful=True)
+    with pytest.raises(UsageError, match="at most 52 for a node with a volume claim"):
+        object_name("a" * 53, stateful=True)

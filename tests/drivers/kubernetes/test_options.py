@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildwright.drivers.kubernetes.options import IMAGE, ROOTLESS_IMAGE, LoadBalance, Options, parse
+from buildwright.drivers.kubernetes.options import IMAGE, ROOTLESS_IMAGE, LoadBalance, Options, parse, settled
 from buildwright.errors import DriverOptionError
 
 
@@ -28,7 +30,7 @@ def test_every_option_is_read() -> None:
             "requests.ephemeral-storage": "1.5G",
             "limits.cpu": "2",
             "limits.memory": "4Gi",
-            "limits.ephemeral-storage": "1e9",
+            "limits.ephemeral-storage": "2e9",
             "nodeselector": "kubernetes.io/arch=arm64,pool=ci",
             "annotations": "example.com/a=b",
             "labels": "team=x",
@@ -50,7 +52,7 @@ def test_every_option_is_read() -> None:
         replicas=3,
         timeout=150,
         requests={"cpu": "500m", "memory": "1Gi", "ephemeral-storage": "1.5G"},
-        limits={"cpu": "2", "memory": "4Gi", "ephemeral-storage": "1e9"},
+        limits={"cpu": "2", "memory": "4Gi", "ephemeral-storage": "2e9"},
         node_selector={"kubernetes.io/arch": "arm64", "pool": "ci"},
         annotations={"example.com/a": "b"},
         labels={"team": "x"},
@@ -114,6 +116,23 @@ def test_the_rootless_image_is_for_rootless_builders_only(given_: dict[str, str]
         ("tolerations", "key=a,tolerationSeconds=5"),
         ("serviceaccount", "Big"),
         ("env.", "x"),
+        ("nodeselector", "a..b/pool=x"),
+        ("namespace", "a" * 64),
+        ("persistent-volume-claim.requests.storage", "ten"),
+        ("persistent-volume-claim.requests.storage", "0"),
+        ("persistent-volume-claim.storageclass", "Fast"),
+        ("persistent-volume-claim.accessmode", "ReadOnlyMany"),
+        ("imagepullsecrets", "one,,two"),
+        ("priorityclass", "so high"),
+        ("affinity", "{"),
+        ("affinity", "[]"),
+        ("affinity", '{"nodeAfinity": {}}'),
+        ("affinity", "@file.json"),
+        ("topologyspread", "{}"),
+        ("topologyspread", '[{"maxSkew": "1"}]'),
+        ("podtemplate", "[]"),
+        ("podtemplate", '{"kind": "Pod"}'),
+        ("podtemplate", '{"metadata": {"name": "x"}}'),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_option(option: str, value: str) -> None:
@@ -130,14 +149,73 @@ def test_an_unknown_option_is_refused_with_the_nearest() -> None:
         parse({"request.memory": "2Gi"})
 
 
-def test_an_option_of_later_versions_is_named() -> None:
-    with pytest.raises(DriverOptionError, match="not available in this version"):
-        parse({"persistent-volume-claim.requests.storage": "10Gi"})
+def test_options_of_placement_and_state_are_read() -> None:
+    options = parse(
+        {
+            "persistent-volume-claim.requests.storage": "10Gi",
+            "persistent-volume-claim.storageclass": "fast",
+            "persistent-volume-claim.accessmode": "ReadWriteMany",
+            "imagepullsecrets": "one,two",
+            "priorityclass": "high",
+            "affinity": '{"nodeAffinity": {}}',
+            "topologyspread": '[{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]',
+            "podtemplate": '{"spec": {"hostNetwork": true}}',
+            "loadbalance": "affinity",
+        }
+    )
+    assert options == Options(
+        claim="10Gi",
+        storage_class="fast",
+        access_mode="ReadWriteMany",
+        pull_secrets=("one", "two"),
+        priority_class="high",
+        affinity={"nodeAffinity": {}},
+        spread=({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"},),
+        pod_template={"spec": {"hostNetwork": True}},
+        load_balance=LoadBalance.AFFINITY,
+    )
 
 
-@given(
-    st.dictionaries(st.sampled_from(["nodeselector", "tolerations", "labels", "timeout", "limits.cpu"]), st.text())
+def test_a_file_is_read_once_when_the_builder_is_created(tmp_path: Path) -> None:
+    path = tmp_path / "affinity.json"
+    path.write_text('{\n  "nodeAffinity": {}\n}\n')
+    kept = settled({"affinity": f"@{path}", "image": "@x"})
+    assert kept == {"affinity": '{"nodeAffinity":{}}', "image": "@x"}
+    path.write_text("{")
+    for name in (path, tmp_path / "gone"):
+        with pytest.raises(DriverOptionError, match=r"driver option affinity=.*the file") as caught:
+            settled({"affinity": f"@{name}"})
+        assert caught.value.option == "affinity"
+
+
+@pytest.mark.parametrize(
+    ("texts", "option"),
+    [
+        ({"requests.cpu": "2", "limits.cpu": "1500m"}, "requests.cpu"),
+        ({"requests.memory": "1Gi", "limits.memory": "1G"}, "requests.memory"),
+        ({"persistent-volume-claim.storageclass": "fast"}, "persistent-volume-claim.storageclass"),
+        ({"persistent-volume-claim.accessmode": "ReadWriteMany"}, "persistent-volume-claim.accessmode"),
+    ],
 )
+def test_options_that_do_not_fit_together_are_refused(texts: dict[str, str], option: str) -> None:
+    with pytest.raises(DriverOptionError) as caught:
+        parse(texts)
+    assert caught.value.option == option
+
+
+ANY_TEXT = (
+    "nodeselector",
+    "tolerations",
+    "labels",
+    "timeout",
+    "limits.cpu",
+    "affinity",
+    "topologyspread",
+    "podtemplate",
+)
+
+
+@given(st.dictionaries(st.sampled_from(ANY_TEXT), st.text()))
 def test_any_text_is_read_or_refused_as_an_option(texts: dict[str, str]) -> None:
     try:
         parse(texts)

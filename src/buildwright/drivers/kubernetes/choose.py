@@ -2,6 +2,10 @@
 
 `sticky` is buildx's ring (serialx/hashring with weight 1): one point for each pod at MD5(name + "-0"), both halves
 read as little-endian signed integers; a key belongs to the first point after its own hash.
+
+`affinity` is rendezvous hashing (Thaler and Ravishankar 1996): every pod draws a number for a key, the highest wins.
+Each pod bears the same share of the keys, where the ring's arcs differ severalfold, and a pod that comes or goes
+moves only the keys that it wins or held.
 """
 
 from __future__ import annotations
@@ -32,6 +36,15 @@ def sticky(names: Sequence[str], key: str) -> str:
     return ring[position % len(ring)][1]
 
 
+def affinity(names: Sequence[str], key: str) -> str:
+    """The name that draws the highest number for `key`; the order of `names`, not empty, does not matter."""
+
+    def draw(name: str) -> tuple[bytes, str]:
+        return hashlib.blake2b(f"{name}\0{key}".encode(errors="surrogateescape"), digest_size=16).digest(), name
+
+    return max(names, key=draw)
+
+
 def choose(pods: Sequence[Pod], key: str, how: LoadBalance) -> Pod | None:
     """One of the pods that are ready and stay; None when there is none."""
     ready = sorted((pod for pod in pods if pod.ready), key=lambda pod: pod.name)
@@ -39,7 +52,8 @@ def choose(pods: Sequence[Pod], key: str, how: LoadBalance) -> Pod | None:
         return None
     if how is LoadBalance.RANDOM:
         return random.choice(ready)
-    chosen = sticky([pod.name for pod in ready], key)
+    find = affinity if how is LoadBalance.AFFINITY else sticky
+    chosen = find([pod.name for pod in ready], key)
     return next(pod for pod in ready if pod.name == chosen)
 
 

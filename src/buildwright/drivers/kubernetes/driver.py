@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from buildwright.drivers.driver import Driver, Instance, NodeInfo, NodeStatus, Traits
-from buildwright.drivers.kubernetes import manifest
+from buildwright.drivers.driver import Driver, Instance, NodeInfo, NodeStatus, Traits, quiet
+from buildwright.drivers.kubernetes import gc, manifest
 from buildwright.drivers.kubernetes.choose import choose, container_of
 from buildwright.drivers.kubernetes.name import kubeconfig_of, object_name
-from buildwright.drivers.kubernetes.options import PLATFORM_ANNOTATION, parse
+from buildwright.drivers.kubernetes.options import CLAIM as CLAIM_OPTION
+from buildwright.drivers.kubernetes.options import parse
+from buildwright.drivers.kubernetes.placement import PLATFORM_ANNOTATION
 from buildwright.drivers.kubernetes.readiness import Boot
 from buildwright.drivers.kubernetes.stream import PodStream
 from buildwright.drivers.steps import Step, step
 from buildwright.drivers.values import human
 from buildwright.errors import BuildwrightError, ClusterError, ConnectError, NotReadyError, UsageError
-from buildwright.kube.api import CONFIG_MAP, DEPLOYMENT, POD, Cluster
+from buildwright.kube.api import (
+    CLAIM,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    FORBIDDEN,
+    POD,
+    SECRET,
+    STATEFUL_SET,
+    Cluster,
+    Kind,
+    Object,
+)
 from buildwright.kube.follow import follow
 from buildwright.kube.objects import Pod, Workload
 from buildwright.model.node import Node
@@ -30,22 +44,23 @@ _FIRST_DELAY = 0.5
 
 
 class KubernetesDriver:
-    """One node as one Deployment. Reads the kubeconfig when the cluster is first needed, and each time anew."""
+    """One node as one workload. Reads the kubeconfig when the cluster is first needed, and each time anew."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._name = object_name(node.name)
         self._options = parse(node.driver_opts)
+        self._name = object_name(node.name, stateful=bool(self._options.claim))
         self._kubeconfig = kubeconfig_of(node.endpoint)
-        self._config_maps = manifest.config_maps(self._name, node, self._options)
+        self._kind = STATEFUL_SET if self._options.claim else DEPLOYMENT
+        self._workload = manifest.workload(self._name, node, self._options)
 
     @property
     def traits(self) -> Traits:
-        return Traits(default_load=self._options.default_load, dynamic=True)
+        return Traits(default_load=self._options.default_load, dynamic=True, warnings=self._warnings())
 
     async def info(self) -> NodeInfo:
         async with self._cluster() as cluster:
-            found = await cluster.get(DEPLOYMENT, self._name)
+            found = await cluster.get(self._kind, self._name)
             if found is None:
                 return NodeInfo(status=NodeStatus.INACTIVE)
             if Workload.read(found).ready <= 0:
@@ -58,7 +73,7 @@ class KubernetesDriver:
 
     async def start(self, sink: StatusSink, /) -> None:
         async with self._cluster() as cluster:
-            found = await cluster.get(DEPLOYMENT, self._name)
+            found = await cluster.get(self._kind, self._name)
             if found is not None and Workload.read(found).ready > 0:
                 return
             with step(sink, "[internal] booting buildkit") as shown:
@@ -67,7 +82,7 @@ class KubernetesDriver:
                     await self._create(cluster)
                 elif want == 0:
                     want = self._options.replicas
-                    await cluster.patch(DEPLOYMENT, self._name, {"spec": {"replicas": want}})
+                    await cluster.patch(self._kind, self._name, {"spec": {"replicas": want}})
                 timeout = human(self._options.timeout)
                 with shown.part(f"waiting for {want} pods to be ready, timeout: {timeout}"):
                     await self._wait(cluster, Boot(want), shown)
@@ -97,13 +112,34 @@ class KubernetesDriver:
     async def stop(self) -> None:
         """Pods stay, as with buildx."""
 
-    async def remove(self, *, keep_state: bool = False, keep_daemon: bool = False) -> None:
+    async def remove(
+        self, *, keep_state: bool = False, keep_daemon: bool = False, tell: Callable[[str], None] = quiet
+    ) -> None:
         if keep_daemon:
             return
         async with self._cluster() as cluster:
-            await cluster.delete(DEPLOYMENT, self._name)
-            for item in self._config_maps:
-                await cluster.delete(CONFIG_MAP, item["metadata"]["name"])
+            await cluster.delete(self._kind, self._name)
+            for name in manifest.file_objects(self._name, self._node, self._options):
+                await cluster.delete(CONFIG_MAP, name)
+            for item in manifest.secrets(self._name, self._node, self._options):
+                await cluster.delete(SECRET, item["metadata"]["name"])
+            if self._options.claim and not keep_state:
+                await self._remove_claims(cluster, tell)
+
+    async def _remove_claims(self, cluster: Cluster, tell: Callable[[str], None]) -> None:
+        """Also the claims of pods that there are no longer. A claim goes when no pod uses it."""
+        ours = re.compile(rf"{manifest.CLAIM}-{re.escape(self._name)}-\d+", re.ASCII)
+        items, _ = await cluster.list(CLAIM, labels=self._labels())
+        for name in sorted(item["metadata"]["name"] for item in items):
+            if ours.fullmatch(name):
+                tell(f"the volume claim {name} in namespace {cluster.namespace} is deleted with the cache in it")
+                await cluster.delete(CLAIM, name)
+
+    def _warnings(self) -> tuple[str, ...]:
+        found = gc.doubts(self._node, self._options)
+        if self._options.claim and self._options.root_volume_memory:
+            found += (f"buildkit-root-volume-memory has no effect beside {CLAIM_OPTION}: leave one of them out",)
+        return found
 
     def _cluster(self) -> Cluster:
         from buildwright.kube.config import load
@@ -131,10 +167,29 @@ class KubernetesDriver:
 
     async def _create(self, cluster: Cluster) -> None:
         """Make what is missing. Objects that someone else has made meanwhile are as good as ours."""
-        for item in self._config_maps:
-            if await cluster.create(item, CONFIG_MAP) is None:
-                await cluster.replace(item, CONFIG_MAP)
-        await cluster.create(manifest.deployment(self._name, self._node, self._options), DEPLOYMENT)
+        maps = manifest.config_maps(self._name, self._node, self._options)
+        secrets = manifest.secrets(self._name, self._node, self._options)
+        for kind, items in ((CONFIG_MAP, maps), (SECRET, secrets)):
+            for item in items:
+                if await cluster.create(item, kind) is None:
+                    await cluster.replace(item, kind)
+        made = await cluster.create(self._workload, self._kind)
+        if made is None:
+            return
+        generated = [] if gc.CONFIG_FILE in self._node.files else [item for item in maps if _configures(item)]
+        for kind, items in ((CONFIG_MAP, generated), (SECRET, secrets)):
+            for item in items:
+                await self._hand_over(cluster, kind, item["metadata"]["name"], made)
+
+    async def _hand_over(self, cluster: Cluster, kind: Kind, name: str, owner: Object) -> None:
+        """Let an object go with the workload, also when buildx, which does not know of it, removes that."""
+        reference = {field: owner[field] for field in ("apiVersion", "kind")}
+        reference |= {field: owner["metadata"][field] for field in ("name", "uid")}
+        try:
+            await cluster.patch(kind, name, {"metadata": {"ownerReferences": [reference]}})
+        except ClusterError as error:
+            if error.status != FORBIDDEN:
+                raise
 
     async def _wait(self, cluster: Cluster, boot: Boot, shown: Step) -> None:
         """Follow workload and pods until they are ready; raises NotReadyError at a timeout or when it is in vain."""
@@ -142,7 +197,7 @@ class KubernetesDriver:
         changed.set()
 
         async def follow_workload() -> None:
-            async with aclosing(follow(cluster, DEPLOYMENT, name=self._name)) as states:
+            async with aclosing(follow(cluster, self._kind, name=self._name)) as states:
                 async for items in states:
                     for item in items:
                         boot.feed_workload(Workload.read(item))
@@ -176,6 +231,10 @@ class KubernetesDriver:
         raise NotReadyError(
             f"node {self._node.name} was not ready after {human(self._options.timeout)}: {boot.summary()}"
         )
+
+
+def _configures(config_map: Mapping[str, Any]) -> bool:
+    return gc.CONFIG_FILE in config_map.get("data", {})
 
 
 def _platforms(pod: Pod) -> tuple[Platform, ...]:

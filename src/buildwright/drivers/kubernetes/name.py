@@ -8,17 +8,34 @@ from urllib.parse import parse_qs, urlsplit
 from buildwright.errors import UsageError
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
+_LONGEST_STATEFUL = 52
+"""A StatefulSet's controller labels its pods with its name, a dash and a hash of ten characters."""
 
 
-def object_name(node: str) -> str:
-    """The name of a node's Deployment, which is a label's value too: `loving_mendeleev0` -> `loving-mendeleev0`."""
+def object_name(node: str, *, stateful: bool = False) -> str:
+    """The name of a node's workload, which is a label's value too: `loving_mendeleev0` -> `loving-mendeleev0`.
+
+    Raises UsageError for a name that the cluster would refuse, or of which it could make no pods.
+    """
     name = node.replace("_", "-")
-    if not _LABEL.fullmatch(name):
+    longest = _LONGEST_STATEFUL if stateful else 63
+    if not is_label(name) or len(name) > longest:
+        why = " for a node with a volume claim" if stateful else ""
         raise UsageError(
             f'node name "{node}" cannot be used in Kubernetes: use lower-case letters, digits and -, '
-            "at most 63, with a letter or digit at both ends"
+            f"at most {longest}{why}, with a letter or digit at both ends"
         )
     return name
+
+
+def is_label(name: str) -> bool:
+    """Whether it is a DNS label (RFC 1123) of at most 63 characters."""
+    return _LABEL.fullmatch(name) is not None
+
+
+def is_subdomain(name: str) -> bool:
+    """Whether it is a DNS subdomain (RFC 1123): the name that most objects may have."""
+    return len(name) <= 253 and all(_LABEL.fullmatch(part) for part in name.split("."))
 
 
 def kubeconfig_of(endpoint: str) -> str:

@@ -6,6 +6,8 @@ cluster (a malformed toleration, a quantity, a label) is refused here, naming th
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,28 +15,32 @@ from enum import StrEnum
 from typing import Any
 
 from buildwright.drivers import values
+from buildwright.drivers.kubernetes import placement, quantity
+from buildwright.drivers.kubernetes.name import is_label, is_subdomain
 from buildwright.errors import DriverOptionError
 
 IMAGE = "moby/buildkit:buildx-stable-1"
 ROOTLESS_IMAGE = "moby/buildkit:buildx-stable-1-rootless"
 QEMU_IMAGE = "tonistiigi/binfmt:latest"
-PLATFORM_ANNOTATION = "buildx.docker.com/platform"
-APP_LABEL = "app"
 
-_QUANTITY = re.compile(r"\+?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?", re.ASCII)
-_NAME_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
-_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
+CLAIM = "persistent-volume-claim.requests.storage"
+STORAGE_CLASS = "persistent-volume-claim.storageclass"
+ACCESS_MODE = "persistent-volume-claim.accessmode"
+TEMPLATE = "podtemplate"
+FROM_FILES = ("affinity", "topologyspread", TEMPLATE)
+"""Options whose value may be `@` and a file's name when a builder is created."""
+
 _ENVIRONMENT = re.compile(r"[ -<>-~]+", re.ASCII)
-_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
-_LATER = frozenset(("persistent-volume-claim.requests.storage",))
+_ACCESS_MODES = ("ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany")
+_FILE_LIMIT = 1 << 18
 
 
 class LoadBalance(StrEnum):
     STICKY = "sticky"
     RANDOM = "random"
+    AFFINITY = "affinity"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,16 @@ class Options:
     qemu: bool = False
     qemu_image: str = QEMU_IMAGE
     env: Mapping[str, str] = field(default_factory=dict)
+    claim: str = ""
+    """How large each pod's volume claim is; without one the state goes with the pod."""
+    storage_class: str = ""
+    access_mode: str = ""
+    pull_secrets: tuple[str, ...] = ()
+    priority_class: str = ""
+    affinity: Mapping[str, Any] = field(default_factory=dict)
+    spread: tuple[Mapping[str, Any], ...] = ()
+    pod_template: Mapping[str, Any] = field(default_factory=dict)
+    """A strategic merge patch of the pod template."""
 
 
 def parse(texts: Mapping[str, str]) -> Options:
@@ -74,16 +90,36 @@ def parse(texts: Mapping[str, str]) -> Options:
         elif option in _READERS:
             name, read = _READERS[option]
             found[name] = read(option, value)
-        elif option in _LATER:
-            raise DriverOptionError(
-                f'driver option "{option}" is not available in this version: leave it out', option=option
-            )
         else:
             known = (*_READERS, *(f"{kind}.{name}" for kind in ("requests", "limits") for name in _RESOURCES))
             raise values.unknown(option, "kubernetes", (*known, "env.NAME"))
     for name, default in (("image", ROOTLESS_IMAGE if found.get("rootless") else IMAGE), ("qemu_image", QEMU_IMAGE)):
         found[name] = found.get(name) or default
-    return Options(**found)
+    return _fitting(Options(**found))
+
+
+def settled(texts: Mapping[str, str]) -> dict[str, str]:
+    """Options as a builder keeps them: those that name a file hold what is in it.
+
+    Raises DriverOptionError for a file that cannot be read or is no JSON. The only function here that reads files.
+    """
+    return {
+        option: _content(option, value) if option in FROM_FILES and value.startswith("@") else value
+        for option, value in texts.items()
+    }
+
+
+def _content(option: str, value: str) -> str:
+    try:
+        with open(os.path.expanduser(value[1:]), encoding="utf-8") as file:
+            text = file.read(_FILE_LIMIT + 1)
+        if len(text) > _FILE_LIMIT:
+            raise values.malformed(option, value, "the file is larger than 256 KiB")
+        return json.dumps(json.loads(text), separators=(",", ":"))
+    except OSError as error:
+        raise values.malformed(option, value, f"the file cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise values.malformed(option, value, f"the file is no JSON ({error})") from error
 
 
 def _text(option: str, value: str) -> str:
@@ -93,23 +129,27 @@ def _text(option: str, value: str) -> str:
 
 
 def _quantity(option: str, value: str) -> str:
-    if not _QUANTITY.fullmatch(value):
-        raise values.malformed(option, value, "write a Kubernetes quantity, like 500m, 2 or 4Gi")
+    try:
+        quantity.parse(value)
+    except ValueError:
+        raise values.malformed(option, value, "write a Kubernetes quantity, like 500m, 2 or 4Gi") from None
     return value
 
 
-def _optional_quantity(option: str, value: str) -> str:
-    return _quantity(option, value) if value else ""
+def _size(option: str, value: str) -> str:
+    if value and quantity.parse(_quantity(option, value)) < 1:
+        raise values.malformed(option, value, "write a size, like 10Gi")
+    return value
 
 
 def _namespace(option: str, value: str) -> str:
-    if value and not _NAMESPACE.fullmatch(value):
+    if value and not is_label(value):
         raise values.malformed(option, value, "write a name of lower-case letters, digits and - (at most 63)")
     return value
 
 
 def _object_name(option: str, value: str) -> str:
-    if value and not _OBJECT_NAME.fullmatch(value):
+    if value and not is_subdomain(value):
         raise values.malformed(option, value, "write the name of an object: lower-case letters, digits, - and .")
     return value
 
@@ -120,70 +160,27 @@ def _environment_name(option: str, name: str) -> str:
     return name
 
 
-def _qualified(option: str, value: str, key: str) -> None:
-    prefix, slash, name = key.rpartition("/")
-    if not _NAME_PART.fullmatch(name) or (slash and not _PREFIX.fullmatch(prefix)):
-        raise values.malformed(
-            option, value, f'"{key}" is no name that Kubernetes takes, like pool or example.com/pool'
-        )
+def _object_names(option: str, value: str) -> tuple[str, ...]:
+    names = tuple(value.split(","))
+    if not all(is_subdomain(name) for name in names):
+        raise values.malformed(option, value, "write names of secrets, with commas between them")
+    return names
 
 
-def _labels(option: str, value: str) -> dict[str, str]:
-    found = values.pairs(option, value)
-    for key, content in found.items():
-        _qualified(option, value, key)
-        if content and not _NAME_PART.fullmatch(content):
+def _fitting(options: Options) -> Options:
+    """Refuse what no cluster takes of several options together."""
+    for name, most in options.limits.items():
+        least = options.requests.get(name, "")
+        if least and quantity.parse(least) > quantity.parse(most):
             raise values.malformed(
-                option, value, f'the value "{content}" may have 63 letters, digits, -, _ and ., and no others'
+                f"requests.{name}", least, f"it is more than limits.{name}={most}: write at most that"
             )
-    return found
-
-
-def _own_labels(option: str, value: str) -> dict[str, str]:
-    found = _labels(option, value)
-    if APP_LABEL in found:
-        raise values.malformed(option, value, f'the label "{APP_LABEL}" is reserved for the builder itself')
-    return found
-
-
-def _annotations(option: str, value: str) -> dict[str, str]:
-    found = values.pairs(option, value)
-    for key in found:
-        _qualified(option, value, key)
-    if PLATFORM_ANNOTATION in found:
-        raise values.malformed(option, value, f'the annotation "{PLATFORM_ANNOTATION}" is reserved, use --platform')
-    return found
-
-
-def _tolerations(option: str, value: str) -> tuple[Mapping[str, str | int], ...]:
-    return tuple(_toleration(option, value, item) for item in value.strip('"').split(";"))
-
-
-def _toleration(option: str, value: str, item: str) -> Mapping[str, str | int]:
-    found: dict[str, str | int] = {}
-    for pair in item.split(","):
-        key, separator, content = pair.partition("=")
-        if not separator or "=" in content or key not in ("key", "operator", "value", "effect", "tolerationSeconds"):
-            raise values.malformed(
-                option, value, f'"{pair}" should be one of key=, operator=, value=, effect=, tolerationSeconds='
+    for option, given in ((STORAGE_CLASS, options.storage_class), (ACCESS_MODE, options.access_mode)):
+        if given and not options.claim:
+            raise DriverOptionError(
+                f'driver option "{option}" goes with {CLAIM}: say how large the volume shall be', option=option
             )
-        found[key] = content
-    if found.get("operator", "Equal") not in ("Equal", "Exists"):
-        raise values.malformed(option, value, "operator is Equal or Exists")
-    if found.get("effect", "") not in ("", "NoSchedule", "PreferNoSchedule", "NoExecute"):
-        raise values.malformed(option, value, "effect is NoSchedule, PreferNoSchedule or NoExecute")
-    if found.get("operator") == "Exists" and found.get("value"):
-        raise values.malformed(option, value, "with operator=Exists there is no value")
-    if not found.get("key") and found.get("operator") != "Exists":
-        raise values.malformed(option, value, "name a key, or write operator=Exists to tolerate all taints")
-    seconds = found.get("tolerationSeconds")
-    if seconds is not None:
-        if not re.fullmatch(r"[+-]?\d+", str(seconds), re.ASCII):
-            raise values.malformed(option, value, "tolerationSeconds is a whole number")
-        if found.get("effect") != "NoExecute":
-            raise values.malformed(option, value, "tolerationSeconds goes with effect=NoExecute only")
-        found["tolerationSeconds"] = int(seconds)
-    return found
+    return options
 
 
 _Reader = Callable[[str, str], object]
@@ -193,10 +190,10 @@ _READERS: Mapping[str, tuple[str, _Reader]] = {
     "namespace": ("namespace", _namespace),
     "replicas": ("replicas", lambda option, value: values.integer(option, value, least=1)),
     "timeout": ("timeout", values.duration),
-    "nodeselector": ("node_selector", _labels),
-    "annotations": ("annotations", _annotations),
-    "labels": ("labels", _own_labels),
-    "tolerations": ("tolerations", _tolerations),
+    "nodeselector": ("node_selector", placement.labels),
+    "annotations": ("annotations", placement.own_annotations),
+    "labels": ("labels", placement.own_labels),
+    "tolerations": ("tolerations", placement.tolerations),
     "serviceaccount": ("service_account", _object_name),
     "schedulername": ("scheduler", _text),
     "rootless": ("rootless", values.boolean),
@@ -205,7 +202,15 @@ _READERS: Mapping[str, tuple[str, _Reader]] = {
         lambda option, value: LoadBalance(values.choice(option, value, [kind.value for kind in LoadBalance])),
     ),
     "default-load": ("default_load", values.boolean),
-    "buildkit-root-volume-memory": ("root_volume_memory", _optional_quantity),
+    "buildkit-root-volume-memory": ("root_volume_memory", _size),
     "qemu.install": ("qemu", values.boolean),
     "qemu.image": ("qemu_image", _text),
+    CLAIM: ("claim", _size),
+    STORAGE_CLASS: ("storage_class", _object_name),
+    ACCESS_MODE: ("access_mode", lambda option, value: values.choice(option, value, _ACCESS_MODES)),
+    "imagepullsecrets": ("pull_secrets", _object_names),
+    "priorityclass": ("priority_class", _object_name),
+    "affinity": ("affinity", placement.affinity),
+    "topologyspread": ("spread", placement.spread),
+    TEMPLATE: ("pod_template", placement.pod_template),
 }
