@@ -90,6 +90,52 @@ def test_our_builder_is_used_and_removed_by_buildx(cluster: Any, namespace: str,
     assert asyncio.run(driver.info()).status is NodeStatus.INACTIVE
 
 
+KEY = b"-----BEGIN PRIVATE KEY-----\n"
+
+
+def with_key(cluster: Any, namespace: str) -> Driver:
+    endpoint = f"kubernetes:///kb?deployment=kb0&kubeconfig={cluster.kubeconfig}"
+    files = {"buildkitd.toml": b"debug = true\n", "certs/r.io/key.pem": KEY, "certs/r.io/cert.pem": b"C\n"}
+    return make("kubernetes", Node(name="kb0", endpoint=endpoint, driver_opts={"namespace": namespace}, files=files))
+
+
+def test_a_key_is_in_a_secret_that_goes_when_buildx_removes_the_builder(
+    cluster: Any, namespace: str, tmp_path: Path
+) -> None:
+    driver = with_key(cluster, namespace)
+    asyncio.run(driver.start(Sink()))
+    assert "PRIVATE" not in cluster.kubectl("-n", namespace, "get", "configmaps", "-o", "json").stdout
+    seen = cluster.kubectl(
+        "-n", namespace, "exec", "deploy/kb0", "--", "cat", "/etc/buildkit/certs/r.io/key.pem"
+    ).stdout
+    assert seen.encode() == KEY
+    cluster.buildx(
+        "create", "--name", "kb", "--driver", "kubernetes", "--driver-opt", f"namespace={namespace}", config=tmp_path
+    )
+    cluster.buildx("rm", "kb", config=tmp_path)
+    cluster.kubectl("-n", namespace, "wait", "--for=delete", "secret/kb0-config-1", "--timeout=30s")
+
+
+def test_a_claim_outlives_its_builder_when_it_is_kept(cluster: Any, namespace: str) -> None:
+    driver = driver_of(cluster.kubeconfig, namespace, **{"persistent-volume-claim.requests.storage": "1Gi"})
+    said: list[str] = []
+    claim = ("-n", namespace, "get", "pvc", "buildkitd-kb0-0", "-o", "jsonpath={.metadata.uid}")
+
+    async def use(keep_state: bool) -> str:
+        await driver.start(Sink())
+        assert await workers(driver)
+        uid: str = (await asyncio.to_thread(cluster.kubectl, *claim)).stdout
+        await driver.remove(keep_state=keep_state, tell=said.append)
+        return uid
+
+    first = asyncio.run(use(keep_state=True))
+    assert not said
+    assert asyncio.run(use(keep_state=False)) == first
+    assert len(said) == 1
+    assert "buildkitd-kb0-0" in said[0]
+    cluster.kubectl("-n", namespace, "wait", "--for=delete", "pvc/buildkitd-kb0-0", "--timeout=60s")
+
+
 def test_a_list_of_kubeconfig_files_is_used(cluster: Any, namespace: str, tmp_path: Path) -> None:
     listed = os.pathsep.join((f"{tmp_path}/missing", str(cluster.kubeconfig)))
     assert asyncio.run(driver_of(listed, namespace).info()).status is NodeStatus.INACTIVE

@@ -8,6 +8,7 @@ daemon is told where its configuration is; a claim leaves the other mounts as th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -131,7 +132,7 @@ def _patched(template: Manifest, options: Options) -> Manifest:
     except ValueError as error:
         wrong = str(error)
     if wrong:
-        raise values.malformed(TEMPLATE, "...", f"the patch makes no valid pod ({wrong})")
+        raise values.malformed(TEMPLATE, json.dumps(options.pod_template), f"it makes no valid pod ({wrong})")
     kept = merged.get("metadata", {}).get("labels", {}).items() >= template["metadata"]["labels"].items()
     names = [container["name"] for container in merged.get("spec", {}).get("containers", ())]
     if not kept or CONTAINER not in names:
