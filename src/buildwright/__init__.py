@@ -7,8 +7,7 @@ async with buildwright.connect("kube") as connection:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # importing it from typing would cost more than all the rest of this file
 if TYPE_CHECKING:
     from buildwright.build.connection import Build, Connection, connect
     from buildwright.errors import BuildwrightError, SolveError

@@ -15,6 +15,8 @@ from buildwright.cli import columns, platforms
 from buildwright.cli.command import Context
 from buildwright.cli.main import main
 from buildwright.model.platform import Platform
+from tests.conftest import OURS, peer_environment
+from tests.conftest import run as run_program
 
 if TYPE_CHECKING:
     from tests.conftest import Buildkitd, Cluster
@@ -342,3 +344,27 @@ def test_a_creation_that_the_cluster_refuses_leaves_nothing_behind(
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "forbidden" in done.stderr
     assert stored(tmp_path / "buildx") == []
+
+
+def test_a_bootstrap_of_a_cluster_that_is_not_there_fails(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        "{apiVersion: v1, kind: Config, current-context: a, users: [{name: a, user: {token: x}}],"
+        " clusters: [{name: a, cluster: {server: 'https://127.0.0.1:9'}}],"
+        " contexts: [{name: a, context: {cluster: a, user: a, namespace: n}}]}"
+    )
+    environment = peer_environment(tmp_path, KUBECONFIG=str(kubeconfig))
+    make = ("create", "--name", "kube", "--driver", "kubernetes", "--bootstrap")
+    for words in (make, ("inspect", "--bootstrap", "kube")):
+        done = run_program(OURS, *words, env=environment, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "https://127.0.0.1:9 cannot be reached" in done.stderr
+
+
+def test_a_damaged_builder_cannot_become_the_current_one(tmp_path: Path) -> None:
+    instances = tmp_path / "buildx" / "instances"
+    instances.mkdir(parents=True)
+    (instances / "broken").write_text("{")
+    done = run_program(OURS, "use", "broken", env=peer_environment(tmp_path), check=False)
+    assert done.returncode == 1
+    assert "damaged" in done.stderr

@@ -99,12 +99,12 @@ def test_a_killed_daemon_ends_the_build(private_buildkitd: Buildkitd, tmp_path: 
         assert_one_sentence(stderr)
 
 
-def failing(buildkitd: Buildkitd, tmp_path: Path, dockerfile: str, *argv: str) -> str:
-    """stderr of a build that must fail with exit code 1."""
+def failing(buildkitd: Buildkitd, tmp_path: Path, dockerfile: str, *argv: str, code: int = 1) -> str:
+    """stderr of a build that must fail with that exit code."""
     context = folder(tmp_path / "context", dockerfile)
     config = tmp_path / "config"
     done = buildkitd.buildwright("build", *argv, context, config=config, check=False, BUILDKIT_HOST=buildkitd.address)
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == code, done.stderr
     assert_one_sentence(done.stderr)
     return done.stderr
 
@@ -146,7 +146,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_said_and_leaves_nothing_half_written(
     buildkitd: Buildkitd, tmp_path: Path, small_disk: Path, output: str
 ) -> None:
-    stderr = failing(buildkitd, tmp_path, "FROM busybox\n", "-o", output.format(small_disk))
+    stderr = failing(buildkitd, tmp_path, "FROM busybox\n", "-o", output.format(small_disk), code=102)
     assert "no space left" in last_line(stderr).lower()
     assert str(small_disk) in last_line(stderr)
     assert not list(small_disk.rglob("*.tar*"))
@@ -184,3 +184,14 @@ def test_a_secret_is_nowhere_to_be_seen(buildkitd: Buildkitd, tmp_path: Path) ->
     histories = buildkitd.buildctl("debug", "histories", "--format", "{{json .}}").stdout
     assert value not in histories
     assert value not in buildkitd.log.read_text()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_a_closed_standard_stream_that_is_not_used_does_not_matter(
+    buildkitd: Buildkitd, tmp_path: Path, closed: str
+) -> None:
+    context = folder(tmp_path / "context", "FROM scratch\nCOPY Dockerfile /\n")
+    environment = peer_environment(tmp_path / "config", BUILDKIT_HOST=buildkitd.address)
+    command = f'"{OURS}" build -o "{tmp_path / "out"}" "{context}" {closed}'
+    assert subprocess.run(["sh", "-c", command], env=environment, capture_output=True).returncode == 0
+    assert (tmp_path / "out" / "Dockerfile").exists()

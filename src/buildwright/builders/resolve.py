@@ -77,6 +77,7 @@ def use(
 ) -> None:
     """Make a builder the current one; UsageError for another docker context, which docker itself switches to."""
     if transaction.exists(name):
+        transaction.get(name)  # a damaged one is refused here, and not by every later build
         return transaction.set_current(contexts.key, name, everywhere=everywhere, default=default)
     if name in contexts.hosts and name == contexts.active:
         return transaction.set_current(contexts.key, "")

@@ -8,9 +8,12 @@ from buildwright.progress.display import Mode, make
 
 
 async def bootstrap(state: BuilderState, context: Context) -> bool:
-    """Start what does not run; whether there was anything. Raises the first failure once all have ended."""
-    if not state.startable:
-        return False
-    async with make(Mode.AUTO, context.stderr, environ=context.environ, debug=context.debug) as display:
-        await boot(state.startable, display)
-    return True
+    """Start what does not run; whether there was anything. Raises the first failure once all have ended, and that of
+    a node, or of the builder, that could not be asked."""
+    if state.startable:
+        async with make(Mode.AUTO, context.stderr, environ=context.environ, debug=context.debug) as display:
+            await boot(state.startable, display)
+    for error in (state.error, *(node.error for node in state.nodes)):
+        if error is not None:
+            raise error
+    return bool(state.startable)

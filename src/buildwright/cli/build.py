@@ -169,7 +169,7 @@ async def _run(values: Values, context: Context) -> int:
     if result.kept_in_cache_only and not _flag(context.environ, "BUILDX_NO_DEFAULT_LOAD"):
         context.warn(
             f"No output specified with {builder.driver} driver. Build result will only remain in the build cache. "
-            "To push result image into registry use --push or to load image into docker use --load"
+            "To push result image into registry use --push, to write it to a file use -o type=docker,dest=FILE"
         )
     if mode is Mode.QUIET:
         context.stdout.write(f"{result.image_id}\n")

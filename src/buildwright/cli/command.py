@@ -30,11 +30,12 @@ class Context:
 
     @classmethod
     def process(cls) -> Context:
-        """The real one. A standard stream that is closed fails when it is used, and not before."""
+        """The real one. A closed stdin or stdout fails when it is used, and not before; for a closed stderr nothing
+        is told."""
         return cls(
             stdin=cast(TextIO, sys.stdin or _Closed("standard input")),
             stdout=cast(TextIO, sys.stdout or _Closed("standard output")),
-            stderr=cast(TextIO, sys.stderr or _Closed("standard error")),
+            stderr=sys.stderr or open(os.devnull, "w", encoding="utf-8"),
         )
 
     def warn(self, sentence: str) -> None:

@@ -7,10 +7,9 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from buildwright.cli.entry import INTERRUPTED
 from buildwright.cli.interrupt import Interrupted
 from buildwright.errors import BuildwrightError, SolveError
-
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,10 +109,14 @@ def test_a_cancelled_export_leaves_what_was_there(tmp_path: Path) -> None:
     assert (tmp_path / "out.tar").read_bytes() == b"old"
 
 
+def test_the_folders_of_a_file_are_made(tmp_path: Path) -> None:
+    exported(FileTarget(str(tmp_path / "a" / "b" / "out.tar")), b"x")
+    assert (tmp_path / "a" / "b" / "out.tar").read_bytes() == b"x"
+
+
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("missing/out.tar", "no such file or directory; "),
         ("file/out.tar", "not a directory; "),
         ("", "a folder is there"),
     ],

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
 
-from buildwright.errors import OutputError
+from buildwright.errors import EXIT_CODES, Code, OutputError
 from buildwright.wire.fsutil import MODE_CHAR_DEVICE, MODE_DEVICE, MODE_NAMED_PIPE, Stat, permissions
 from buildwright.wire.transfer import Content, Entry, Finished, Receiver
 
@@ -41,7 +41,10 @@ def unwritable(path: str | bytes, error: OSError) -> OutputError:
     """The one sentence for a destination that cannot be written."""
     reason = (error.strerror or str(error)).lower()
     remedy = _REMEDIES.get(error.errno or 0, "permit it or choose another destination")
-    return OutputError(f"cannot write {os.fsdecode(path)!r}: {reason}; {remedy}")
+    failure = OutputError(f"cannot write {os.fsdecode(path)!r}: {reason}; {remedy}")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        failure.exit_code = EXIT_CODES[Code.RESOURCE_EXHAUSTED]
+    return failure
 
 
 @dataclass(slots=True)

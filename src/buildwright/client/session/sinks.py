@@ -77,6 +77,7 @@ class _NewFile:
         self._mode = mode
         self._temporary = os.path.join(os.path.dirname(self._final), f".buildwright-{secrets.token_hex(8)}")
         try:
+            os.makedirs(os.path.dirname(self._final), exist_ok=True)
             self._fd = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
         except OSError as error:
             raise unwritable(path, error) from error
