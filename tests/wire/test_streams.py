@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import errno
 import ipaddress
 import socket
 import ssl
@@ -108,7 +109,9 @@ class Certificates:
         return context
 
     def client(self):
-        return ssl.create_default_context(cafile=self.ca)
+        context = ssl.create_default_context(cafile=self.ca)
+        context.set_alpn_protocols(["h2"])
+        return context
 
 
 @pytest.fixture(scope="session")
@@ -217,6 +220,65 @@ def test_a_dead_address_does_not_hold_up_a_living_one(monkeypatch):
     asyncio.run(scenario())
 
 
+def test_a_family_without_sockets_does_not_hide_the_other(monkeypatch):
+    class Socket(socket.socket):
+        def __init__(self, family=-1, *args, **more):
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family, *args, **more)
+
+    async def scenario():
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            four = (socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname())
+            six = (socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", 1, 0, 0))
+            found = [six, four]
+
+            async def addresses(*_args, **_kwargs):
+                return found
+
+            monkeypatch.setattr(socket, "socket", Socket)
+            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", addresses)
+            stream = await connect_tcp("example", 1)
+            await stream.aclose()
+            found.remove(four)
+            with pytest.raises(
+                ConnectError, match=r"^cannot connect to tcp://example:1: address family not supported"
+            ):
+                await connect_tcp("example", 1)
+
+    asyncio.run(scenario())
+
+
+def test_a_cancelled_close_closes_the_socket_all_the_same(monkeypatch):
+    async def scenario():
+        one, other = socket.socketpair()
+        with other:
+            stream = LoopSocketStream(one, "the other end")
+            begun, held = asyncio.Event(), asyncio.Event()
+
+            async def stubborn(*_args):
+                begun.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    await held.wait()
+
+            monkeypatch.setattr(asyncio.get_running_loop(), "sock_recv", stubborn)
+            reading = asyncio.create_task(stream.read())
+            await begun.wait()
+            closing = asyncio.create_task(stream.aclose())
+            await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.wait([closing])
+            assert closing.cancelled()
+            assert one.fileno() == -1
+            held.set()
+            with pytest.raises(ConnectionLostError):
+                await reading
+
+    asyncio.run(scenario())
+
+
 def test_addresses_alternate_between_families():
     four = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (f"10.0.0.{n}", 1)) for n in range(3)]
     six = [(socket.AF_INET6, socket.SOCK_STREAM, 0, "", ("::1", 1, 0, 0))]
@@ -259,6 +321,97 @@ def test_an_untrusted_certificate_is_one_sentence(certificates):
 def test_a_wrong_server_name_is_one_sentence(certificates):
     message = tls_failure(certificates.server(), certificates.client(), "elsewhere.example")
     assert "elsewhere.example" in message
+
+
+class Gated:
+    """A stream that sends the second half of what is written once `gate` is set, or not at all once it is broken."""
+
+    def __init__(self, below):
+        self.below = below
+        self.read, self.close_write, self.aclose = below.read, below.close_write, below.aclose
+        self.gate, self.midway = asyncio.Event(), asyncio.Event()
+        self.broken = False
+        self.gate.set()
+
+    async def write(self, data, /):
+        if self.broken:
+            raise ConnectionLostError("the peer is gone")
+        half = len(data) // 2
+        await self.below.write(data[:half])
+        self.midway.set()
+        await self.gate.wait()
+        await self.below.write(data[half:])
+
+
+def test_an_untrusted_certificate_is_the_cause_although_its_alert_cannot_be_sent(certificates):
+    async def scenario():
+        ours, theirs = memory_pair()
+        below = Gated(ours)
+
+        async def serve():
+            with pytest.raises(ConnectError):
+                await start_tls(theirs, certificates.server(), name="client", server_side=True)
+
+        async def break_after_hello():
+            await below.midway.wait()
+            below.broken = True
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(break_after_hello())
+            group.create_task(serve())
+            with pytest.raises(ConnectError, match="its certificate is not trusted"):
+                await start_tls(below, ssl.create_default_context(), name="daemon", server_hostname="localhost")
+
+    asyncio.run(scenario())
+
+
+def test_a_cancelled_read_tears_no_record_that_answers_the_peer(certificates):
+    async def scenario():
+        ours, theirs = memory_pair()
+        below = Gated(ours)
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(start_tls(theirs, certificates.server(), name="client", server_side=True))
+            client = await start_tls(below, certificates.client(), name="daemon", server_hostname="localhost")
+        below.gate.clear()
+        below.midway.clear()
+        client._tls.write(b"sent by OpenSSL")
+        reading = asyncio.create_task(client.read())
+        await below.midway.wait()
+        reading.cancel()
+        await asyncio.wait([reading])
+        below.gate.set()
+        await client.write(b", then by us")
+        seen = b""
+        while len(seen) < len("sent by OpenSSL, then by us"):
+            seen += await serving.result().read()
+        assert seen == b"sent by OpenSSL, then by us"
+        await client.aclose()
+        await serving.result().aclose()
+
+    asyncio.run(scenario())
+
+
+def test_connecting_leaves_the_callers_context_as_it_is(certificates):
+    async def scenario():
+        context = ssl.create_default_context(cafile=certificates.ca)
+        context.set_alpn_protocols(["other", "h2"])
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            chooser = certificates.server()
+            chooser.set_alpn_protocols(["other"])
+
+            async def accept():
+                accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
+                return await start_tls(SocketStream(accepted, "client"), chooser, name="client", server_side=True)
+
+            async with asyncio.TaskGroup() as group:
+                accepting = group.create_task(accept())
+                stream = await connect_tls("localhost", listener.getsockname()[1], context)
+        assert stream._tls.selected_alpn_protocol() == "other"
+        await stream.aclose()
+        await accepting.result().aclose()
+
+    asyncio.run(scenario())
 
 
 def test_a_peer_without_tls_is_one_sentence(certificates):

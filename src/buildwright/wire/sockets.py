@@ -159,9 +159,11 @@ class LoopSocketStream(SocketStream):
         pending = [task for task in (self._receiving, self._sending) if task is not None and not task.done()]
         for task in pending:
             task.cancel()
-        if pending:
-            await asyncio.wait(pending)
-        self._socket.close()
+        try:
+            if pending:
+                await asyncio.wait(pending)
+        finally:
+            self._socket.close()
 
 
 def _settle(ready: asyncio.Future[None]) -> None:
@@ -245,16 +247,20 @@ async def _race(addresses: Sequence[Address], failures: list[OSError]) -> socket
                 await before.wait()
         except TimeoutError:
             pass
-        candidate = socket.socket(*address[:3])
-        candidate.setblocking(False)
+        candidate = None
         try:
+            # A system without IPv6 may know such addresses and yet has no sockets for them.
+            candidate = socket.socket(*address[:3])
+            candidate.setblocking(False)
             await asyncio.get_running_loop().sock_connect(candidate, address[4])
         except OSError as error:
-            candidate.close()
+            if candidate is not None:
+                candidate.close()
             failures.append(error)
             failed.set()
         except BaseException:
-            candidate.close()
+            if candidate is not None:
+                candidate.close()
             raise
         else:
             won.append(candidate)

@@ -7,6 +7,7 @@ a unix socket never needs it.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from buildwright.errors import ConnectError, ConnectionLostError
@@ -32,6 +33,7 @@ class TlsStream:
         self._outgoing = outgoing
         self.name = name
         self._writing = asyncio.Lock()
+        self._answering: asyncio.Task[None] | None = None
         self._ended = False
         self._closed = False
 
@@ -82,7 +84,12 @@ class TlsStream:
     async def aclose(self) -> None:
         if not self._closed:
             self._closed = True
-            await self._below.aclose()
+            try:
+                if self._answering is not None:
+                    self._answering.cancel()
+                    await asyncio.wait([self._answering])
+            finally:
+                await self._below.aclose()
 
     async def handshake(self) -> None:
         """Raises ssl.SSLError as OpenSSL does, and ConnectionLostError when the peer ends the connection."""
@@ -95,8 +102,9 @@ class TlsStream:
                 await self._flush()
                 await self._fill()
             except ssl.SSLError:
-                # The alert that tells the peer why.
-                await self._flush()
+                # The alert that tells the peer why; whether it arrives changes nothing about the cause.
+                with suppress(ConnectionLostError):
+                    await self._flush()
                 raise
             else:
                 await self._flush()
@@ -119,12 +127,18 @@ class TlsStream:
 
     async def _fill(self) -> None:
         if self._outgoing.pending and not self._writing.locked():
-            await self._flush()
+            # A task that outlives a cancelled read: a record that is sent in part ends the connection.
+            self._answering = asyncio.create_task(self._answer(), name=f"TLS answer to {self.name}")
         data = await self._below.read(PIECE)
         if data:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
+
+    async def _answer(self) -> None:
+        """Send what OpenSSL has to say without being asked, such as new keys."""
+        with suppress(ConnectionLostError):
+            await self._flush()
 
     async def _flush(self) -> None:
         async with self._writing:
@@ -184,9 +198,9 @@ async def start_tls(
 async def connect_tls(host: str, port: int, context: SSLContext, server_hostname: str | None = None) -> TlsStream:
     """Connect to a TLS server; `server_hostname` is the name in its certificate (default: `host`).
 
-    The context is told to offer HTTP/2 (ALPN "h2"), without which grpc-go servers refuse the connection.
+    `context` is used as it is. Whoever makes it lets it offer HTTP/2 (`set_alpn_protocols(["h2"])`), without which
+    grpc-go servers refuse the connection.
     """
-    context.set_alpn_protocols(["h2"])
     name = f"tcp://{f'[{host}]' if ':' in host else host}:{port}"
     return await start_tls(await connect_tcp(host, port), context, name=name, server_hostname=server_hostname or host)
 

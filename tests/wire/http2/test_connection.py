@@ -266,6 +266,15 @@ def test_padding_is_dropped_and_its_room_given_back():
     assert stream.credit == 5
 
 
+def test_padding_of_a_broken_stream_is_given_back_once():
+    data = pack(frames.DATA, frames.PADDED, 1, b"\x04data" + bytes(4))
+    connection = Connection(client=True)
+    connection.open(REQUEST)
+    connection.receive(EMPTY_SETTINGS + data)
+    assert resets(connection) == {1: ErrorCode.PROTOCOL_ERROR}
+    assert connection._credit == 9
+
+
 def test_priority_is_ignored():
     connection = server(
         headers(flags=frames.END_HEADERS | frames.PRIORITIZED, block=bytes(5) + request_block()),

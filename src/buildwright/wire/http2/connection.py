@@ -249,8 +249,9 @@ class Connection:
             if not payload and not flags & frames.END_STREAM:
                 self._allowance.spend()
             self._data(stream, payload, flow, flags)
-            # Padding takes room in the windows, which nobody but us can give back.
-            self.consume(stream, flow - len(payload))
+            if stream.reset is None:
+                # Padding takes room in the windows, which nobody but us can give back.
+                self.consume(stream, flow - len(payload))
 
     def _on_headers(self, flags: int, number: int, payload: memoryview) -> None:
         # A block must be decoded whatever becomes of it: the state of the compression is the connection's.
