@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 
 from buildwright.drivers import remote
 from buildwright.drivers.driver import NodeStatus
 from buildwright.drivers.remote import RemoteDriver
-from buildwright.errors import BuildwrightError, ConfigurationError, DriverOptionError, NotReadyError, UsageError
+from buildwright.errors import (
+    BuildwrightError,
+    ConfigurationError,
+    ConnectError,
+    DriverOptionError,
+    NotReadyError,
+    UsageError,
+)
 from buildwright.model.node import Node
 from buildwright.testing.drivers import Sink
 
@@ -173,3 +182,11 @@ def self_signed(folder: Path, *, days: int = 1) -> Path:
     form = serialization.PrivateFormat.PKCS8
     (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
     return folder / "ca.pem"
+
+
+def test_a_peer_that_accepts_and_stays_mute_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_CONNECT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        driver = make(f"tcp://127.0.0.1:{server.getsockname()[1]}", cacert=certifi.where())
+        with pytest.raises(ConnectError, match="did not answer"):
+            asyncio.run(driver.open())

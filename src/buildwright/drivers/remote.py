@@ -24,6 +24,7 @@ from buildwright.model.node import Node
 from buildwright.model.status import StatusSink
 from buildwright.wire.stream import ByteStream
 
+_CONNECT = 10.0
 PATIENCE = 20.0
 """Seconds that `start` waits for the daemon to answer."""
 _ANSWER = 20.0
@@ -122,12 +123,19 @@ class RemoteDriver:
         from buildwright.wire.sockets import connect_tcp, connect_unix
 
         address = self._address
-        stream: ByteStream = await (
-            connect_unix(address.path) if address.path else connect_tcp(address.host, address.port)
-        )
-        if self._tls is None:
-            return stream
-        return await mutual_tls.secured(stream, self._tls, address.text)
+        try:
+            async with asyncio.timeout(_CONNECT):
+                stream: ByteStream = await (
+                    connect_unix(address.path) if address.path else connect_tcp(address.host, address.port)
+                )
+                if self._tls is None:
+                    return stream
+                return await mutual_tls.secured(stream, self._tls, address.text)
+        except TimeoutError:
+            raise ConnectError(
+                f"{address.text} did not answer within {_CONNECT:.0f} seconds: check the address, and that a daemon "
+                "is behind it"
+            ) from None
 
     async def stop(self) -> None:
         """The daemon is not ours to stop."""

@@ -160,9 +160,10 @@ class ExecStream:
                     if self._unread > READ_AHEAD:
                         self._room.clear()
                         await self._room.wait()
-        except ConnectionClosed as error:
-            if self._failure is None:
-                self._failure = ConnectionLostError(f"the connection to pod {self._pod} was lost ({_why(error)})")
+        except (ConnectionClosed, OSError) as error:
+            self.fail(ConnectionLostError(f"the connection to pod {self._pod} was lost ({_why(error)})"))
+        except BuildwrightError as error:
+            self.fail(error)
         finally:
             self._news.set()
 
@@ -234,6 +235,7 @@ class ExecStream:
             pass
         finally:
             self._connection.transport.abort()
+            await asyncio.wait(self._tasks)
 
     async def _watch_silence(self, interval: float) -> None:
         """Ping when a whole interval was silent; without any progress in the time after it, the stream is dead."""
@@ -246,11 +248,14 @@ class ExecStream:
                 if self._progress() != before:
                     continue
                 before = self._progress()
-                answered = asyncio.ensure_future(await self._connection.ping())
-                done, _ = await asyncio.wait([answered], timeout=SILENCE * interval / PING_INTERVAL)
-                if not done and self._progress() == before:
-                    self.fail(ConnectionLostError(f"the connection to pod {self._pod} has gone silent"))
-                    return
+                try:
+                    # Sending the ping waits too, while what was written before it is not taken.
+                    async with asyncio.timeout(SILENCE * interval / PING_INTERVAL):
+                        await (await self._connection.ping())
+                except TimeoutError:
+                    if self._progress() == before:
+                        self.fail(ConnectionLostError(f"the connection to pod {self._pod} has gone silent"))
+                        return
         except ConnectionClosed:
             return
 
