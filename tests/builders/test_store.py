@@ -347,7 +347,7 @@ def test_under_sudo_files_are_given_to_who_called_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(pwd, "getpwuid", lambda uid: type("User", (), {"pw_dir": "/home/u"}) if uid == 1000 else None)
     sudo = {"SUDO_COMMAND": "", "SUDO_UID": "1000", "SUDO_GID": "100", "HOME": "/home/u"}
     assert location.sudo_owner(sudo, "/home/u/.docker/buildx") == location.Owner(1000, 100)
-    assert location.sudo_owner(sudo, "/root/.docker/buildx") is None
+    assert location.sudo_owner(sudo, "/srv/other/.docker/buildx") is None
     assert location.sudo_owner(sudo, "/home/u") is None
     assert location.sudo_owner(sudo | {"HOME": "/root"}, "/home/u/.docker/buildx") is None
     assert location.sudo_owner(sudo | {"SUDO_GID": ""}, "/home/u/.docker/buildx") is None

@@ -8,7 +8,6 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-import certifi
 import pytest
 
 from buildwright.drivers import remote
@@ -184,9 +183,9 @@ def self_signed(folder: Path, *, days: int = 1) -> Path:
     return folder / "ca.pem"
 
 
-def test_a_peer_that_accepts_and_stays_mute_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_accepts_and_stays_mute_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(remote, "_CONNECT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        driver = make(f"tcp://127.0.0.1:{server.getsockname()[1]}", cacert=certifi.where())
+        driver = make(f"tcp://127.0.0.1:{server.getsockname()[1]}", cacert=str(self_signed(tmp_path, days=1)))
         with pytest.raises(ConnectError, match="did not answer"):
             asyncio.run(driver.open())

@@ -84,7 +84,7 @@ class DriverSuite:
             await driver.start(Sink())
             async with asyncio.TaskGroup() as group:
                 for _ in range(4):
-                    group.create_task(self.ask(driver, "/work/context"))
+                    group.create_task(self.ask(driver, "/srv/context"))
 
         self.run(scenario)
 
