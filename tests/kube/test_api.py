@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -173,6 +174,17 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
         await server.__aexit__(None, None, None)
         with pytest.raises(ConnectError, match=rf'{server.address} cannot be reached .*context "fake" of {tmp_path}'):
             await cluster.get(CONFIG_MAP, "a")
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "ftp://me:hidden@127.0.0.1:1"])
+def test_a_proxy_that_cannot_be_used_is_a_matter_of_configuration(tmp_path: Path, proxy: str) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        with pytest.raises(ConfigurationError, match=r"the proxy for .* cannot be used \(") as caught:
+            async with Cluster(dataclasses.replace(cluster.config, proxy=proxy)):
+                pass
+        assert "hidden" not in str(caught.value)
 
     run(tmp_path, scenario)
 

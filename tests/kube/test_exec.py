@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosedError
 
-from buildwright.errors import ClusterError, ConnectError, ConnectionLostError
+from buildwright.errors import ClusterError, ConfigurationError, ConnectError, ConnectionLostError
 from buildwright.kube import exec as pod_exec
 from buildwright.kube.api import Cluster
 from buildwright.kube.config import load
@@ -137,6 +139,79 @@ def test_a_silent_server_is_noticed(tmp_path: Path) -> None:
             await stream.read()
         await stream.aclose()
         await first.aclose()
+
+    run(tmp_path, scenario)
+
+
+class Deaf:
+    """A connection whose peer takes nothing and says nothing; pings wait in the buffer behind what is there."""
+
+    subprotocol = V5
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.transport = self
+        self.failure = failure
+        self.waiting = 1 << 20
+        self.aborted = asyncio.Event()
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+    async def ping(self) -> None:
+        self.waiting += 10
+        await self.aborted.wait()
+        raise ConnectionClosedError(None, None)
+
+    async def recv(self, *, decode: bool) -> bytes:
+        if self.failure is not None:
+            raise self.failure
+        await self.aborted.wait()
+        raise ConnectionClosedError(None, None)
+
+    async def close(self) -> None:
+        self.aborted.set()
+
+
+def test_silence_is_noticed_although_the_ping_itself_cannot_be_sent() -> None:
+    async def scenario() -> None:
+        stream = ExecStream(Deaf(), "p", ping_interval=0.01)  # type: ignore[arg-type]
+        with pytest.raises(ConnectionLostError, match="gone silent"):
+            async with asyncio.timeout(20):
+                await stream.read()
+        await stream.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_whatever_ends_the_receiving_ends_the_read_and_no_task_outlives_the_stream() -> None:
+    async def scenario() -> None:
+        stream = ExecStream(Deaf(RuntimeError("out of order")), "p")  # type: ignore[arg-type]
+        with pytest.raises(ConnectionLostError, match=r"pod p was lost \(out of order\)"):
+            async with asyncio.timeout(20):
+                await stream.read()
+        await stream.aclose()
+        assert all(task.done() for task in stream._tasks)
+        await stream.aclose()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("socks5://127.0.0.1:1", "SOCKS is not supported"),
+        ("ftp://me:hidden@127.0.0.1:1", "scheme ftp isn't supported"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_a_matter_of_configuration(tmp_path: Path, proxy: str, words: str) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        cluster.config = dataclasses.replace(cluster.config, proxy=proxy)
+        with pytest.raises(ConfigurationError, match=words) as caught:
+            await connect(cluster)
+        assert "hidden" not in str(caught.value)
 
     run(tmp_path, scenario)
 

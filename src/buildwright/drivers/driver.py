@@ -59,14 +59,18 @@ class Driver(Protocol):
     """One node's daemons. Making a driver reads no network and raises DriverOptionError for a wrong option.
 
     Every method may raise ConnectError or ClusterError; a cancelled one leaves nothing half-made that a second
-    call would not complete or remove.
+    call would not complete or remove. None waits for ever for a peer that says nothing: each has a limit of its
+    own, and callers need none.
     """
 
     @property
     def traits(self) -> Traits: ...
 
     async def info(self) -> NodeInfo:
-        """What state the node is in. A daemon that cannot be asked is INACTIVE, a refused question an error."""
+        """What state the node is in. A daemon that cannot be asked is INACTIVE, a refused question an error.
+
+        Answers within a minute.
+        """
         ...
 
     async def start(self, sink: StatusSink, /) -> None:
@@ -74,7 +78,10 @@ class Driver(Protocol):
         ...
 
     async def open(self, affinity: str = "", /) -> ByteStream:
-        """Connect to one daemon; equal `affinity` keys go to the same one as long as the daemons are the same."""
+        """Connect to one daemon; equal `affinity` keys go to the same one as long as the daemons are the same.
+
+        Within a minute there is a stream or an error; a peer that accepts and then says nothing is a ConnectError.
+        """
         ...
 
     async def stop(self) -> None: ...

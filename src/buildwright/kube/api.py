@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from buildwright.errors import ClusterError
-from buildwright.kube.failure import translated
+from buildwright.kube.failure import translated, unusable_proxy
 
 if TYPE_CHECKING:
     from lightkube import AsyncClient
@@ -74,13 +74,16 @@ class Cluster:
 
             tls(self.config)
             with translated(self.config):
-                self._client = AsyncClient(
-                    self.config.credentials,
-                    namespace=self.namespace,
-                    timeout=httpx2.Timeout(20, connect=10),
-                    proxy=self.config.proxy or None,
-                    field_manager="buildwright",
-                )
+                try:
+                    self._client = AsyncClient(
+                        self.config.credentials,
+                        namespace=self.namespace,
+                        timeout=httpx2.Timeout(20, connect=10),
+                        proxy=self.config.proxy or None,
+                        field_manager="buildwright",
+                    )
+                except (ImportError, ValueError, httpx2.InvalidURL) as error:
+                    raise unusable_proxy(self.config, error) from error
         return self._client
 
     async def get(self, kind: Kind, name: str) -> Object | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from buildwright.errors import BuildwrightError, ConnectionLostError, ProtocolError
-from buildwright.kube.failure import refusal, status_of, translated, unreachable
+from buildwright.kube.failure import refusal, status_of, translated, unreachable, unusable_proxy
 from buildwright.kube.frames import STDIN, V4, V5, ExecEnd, ExecOutput, closing, split
 from buildwright.wire.stream import Buffer
 
@@ -46,7 +46,7 @@ async def _handshake(
     cluster: Cluster, pod: str, container: str, command: Sequence[str], *, refused: bool
 ) -> ClientConnection:
     from websockets.asyncio.client import connect as connect_websocket
-    from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+    from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI, ProxyError
     from websockets.typing import Subprotocol
 
     from buildwright.kube.credentials import authorization, tls
@@ -78,6 +78,10 @@ async def _handshake(
             return await _handshake(cluster, pod, container, command, refused=True)
         said = status_of(error.response.body or b"")
         raise refusal(config, status, str(said.get("reason") or ""), str(said.get("message") or "")) from error
+    except (InvalidProxy, ImportError) as error:
+        raise unusable_proxy(config, error) from error
+    except ProxyError as error:
+        raise unreachable(config, error) from error
     except (InvalidHandshake, InvalidURI) as error:
         raise ProtocolError(f"{config.server} does not offer exec over WebSocket: {error}") from error
     except (OSError, EOFError) as error:
@@ -147,8 +151,6 @@ class ExecStream:
 
     async def _receive(self) -> None:
         """Take messages in until the end, at most READ_AHEAD bytes (and one message) before they are read."""
-        from websockets.exceptions import ConnectionClosed
-
         try:
             while self._output.end is None:
                 data = self._output.feed(await self._connection.recv(decode=False))
@@ -160,10 +162,11 @@ class ExecStream:
                     if self._unread > READ_AHEAD:
                         self._room.clear()
                         await self._room.wait()
-        except (ConnectionClosed, OSError) as error:
-            self.fail(ConnectionLostError(f"the connection to pod {self._pod} was lost ({_why(error)})"))
         except BuildwrightError as error:
             self.fail(error)
+        except Exception as error:
+            # Whatever it is, nothing more will arrive, and a read must not wait for it.
+            self.fail(ConnectionLostError(f"the connection to pod {self._pod} was lost ({_why(error)})"))
         finally:
             self._news.set()
 
@@ -245,7 +248,7 @@ class ExecStream:
             while True:
                 before = self._progress()
                 await asyncio.sleep(interval)
-                if self._progress() != before:
+                if self._moved_since(before):
                     continue
                 before = self._progress()
                 try:
@@ -253,7 +256,7 @@ class ExecStream:
                     async with asyncio.timeout(SILENCE * interval / PING_INTERVAL):
                         await (await self._connection.ping())
                 except TimeoutError:
-                    if self._progress() == before:
+                    if not self._moved_since(before):
                         self.fail(ConnectionLostError(f"the connection to pod {self._pod} has gone silent"))
                         return
         except ConnectionClosed:
@@ -261,6 +264,11 @@ class ExecStream:
 
     def _progress(self) -> tuple[int, int]:
         return self._moved, self._connection.transport.get_write_buffer_size()
+
+    def _moved_since(self, before: tuple[int, int]) -> bool:
+        """A buffer that only grows is no progress: our own pings wait in it as well."""
+        moved, waiting = self._progress()
+        return moved != before[0] or waiting < before[1]
 
 
 def _why(error: BaseException) -> str:

@@ -64,6 +64,19 @@ def unreachable(config: ClusterConfig, error: BaseException) -> BuildwrightError
     )
 
 
+def unusable_proxy(config: ClusterConfig, error: Exception) -> ConfigurationError:
+    """The proxy on the way to the API server is one that cannot be spoken to. Its address may hold a password."""
+    why = (
+        "SOCKS is not supported"
+        if isinstance(error, ImportError)
+        else getattr(error, "msg", "its address is malformed")
+    )
+    return ConfigurationError(
+        f"the proxy for {config.server} cannot be used ({why}): set proxy-url of {_context(config)}, or HTTPS_PROXY, "
+        "to an http:// address"
+    )
+
+
 def _credentials(config: ClusterConfig, error: Exception) -> ConfigurationError:
     if isinstance(error, KeyError):
         why = f"its answer has no {error}"

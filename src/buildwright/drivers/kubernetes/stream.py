@@ -55,6 +55,7 @@ class PodStream:
         self._watch.cancel()
         try:
             await self._stream.aclose()
+            await asyncio.wait([self._watch])
         finally:
             await self._cluster.aclose()
 
@@ -79,6 +80,7 @@ class PodStream:
                 async for items in states:
                     self._death = death(self._pod, [Pod.read(item) for item in items], self._container)
                     if self._death is None:
+                        patience.reschedule(None)
                         continue
                     if self._death.final:
                         break

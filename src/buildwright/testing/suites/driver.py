@@ -21,6 +21,8 @@ from buildwright.testing.drivers import CONTROL, Sink
 from buildwright.wire.channel import Channel
 
 _ANSWER = 20
+_LIMIT = 60
+"""Seconds in which `info` and `open` are over, by their contract."""
 
 
 class DriverSuite:
@@ -58,9 +60,11 @@ class DriverSuite:
         async def scenario(driver: Driver) -> None:
             if not self.starts:
                 return
-            assert (await driver.info()).status is NodeStatus.INACTIVE
-            with pytest.raises(BuildwrightError):
-                await driver.open()
+            async with asyncio.timeout(_LIMIT):
+                assert (await driver.info()).status is NodeStatus.INACTIVE
+            async with asyncio.timeout(_LIMIT):
+                with pytest.raises(BuildwrightError):
+                    await driver.open()
 
         self.run(scenario)
 
