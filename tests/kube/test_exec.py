@@ -134,6 +134,9 @@ def test_a_silent_server_is_noticed(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
         first = await connect(cluster)
         first._connection.transport.pause_reading()
+        for task in first._tasks:
+            task.cancel()
+        await asyncio.wait(first._tasks)
         stream = ExecStream(first._connection, "p", ping_interval=0.01)
         with pytest.raises(ConnectionLostError, match="gone silent"):
             await stream.read()

@@ -50,17 +50,3 @@ def test_a_pod_that_stays_after_all_is_followed_further(tmp_path: Path, monkeypa
     monkeypatch.setattr(pod_stream, "follow", states)
     monkeypatch.setattr(pod_stream, "death", lambda *_args: told.pop(0))
     asyncio.run(scenario())
-
-
-def test_no_watch_outlives_its_stream(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with ApiServer() as server:
-            stream = await opened(server, tmp_path)
-            await server.called("watch", "pods")
-            await stream.aclose()
-            assert stream._watch.done()
-            await stream.aclose()
-            with pytest.raises(ConnectionLostError):
-                await stream.read()
-
-    asyncio.run(scenario())

@@ -55,7 +55,6 @@ class PodStream:
         self._watch.cancel()
         try:
             await self._stream.aclose()
-            await asyncio.wait([self._watch])
         finally:
             await self._cluster.aclose()
 
