@@ -17,6 +17,7 @@ cause and what to do next; facts are attributes as well, never only text. No sec
     ├── RegistryError              a registry or its token server refused or failed
     ├── ProtocolError              the peer broke HTTP/2, gRPC or fsutil rules
     ├── ConnectionLostError        an established connection ended before its work did              retry helps
+    │   └── DaemonLostError        what a daemon ran in (a pod) was lost; it says how and why       retry helps
     ├── RpcError                   the peer answered a call with a status other than OK
     └── SolveError                 the build itself failed: a step, an export, a push
 """
@@ -106,6 +107,37 @@ class ConnectionLostError(BuildwrightError):
     """An established connection ended before the work on it did."""
 
     retriable = True
+
+
+class DaemonLostError(ConnectionLostError):
+    """A build's daemon went away with what it ran in, a pod, or is about to.
+
+    `pod` and `node` name where, `reason` is one word for why: Deleted, Drained, Evicted, Preempted, OOMKilled,
+    Exited (the container ended), NodeLost or Silent. `process_exit_code` is the container's (None when it has none),
+    `memory_limit` the pod's as it was written ("" without one), `log` the daemon's last lines, oldest first.
+    """
+
+    exit_code = 75
+    """EX_TEMPFAIL of sysexits.h: not the user's doing, and the same command may succeed."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        pod: str = "",
+        node: str = "",
+        reason: str = "",
+        process_exit_code: int | None = None,
+        memory_limit: str = "",
+        log: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.pod = pod
+        self.node = node
+        self.reason = reason
+        self.process_exit_code = process_exit_code
+        self.memory_limit = memory_limit
+        self.log = log
 
 
 class Code(IntEnum):

@@ -27,12 +27,17 @@ FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 403, 404, 409, 410
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A namespaced resource of the API."""
+    """A resource of the API."""
 
     group: str
     version: str
     kind: str
     plural: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
 
 
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments")
@@ -41,6 +46,15 @@ CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps")
 SECRET = Kind("", "v1", "Secret", "secrets")
 CLAIM = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 POD = Kind("", "v1", "Pod", "pods")
+EVENT = Kind("", "v1", "Event", "events")
+LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
+DISRUPTION_BUDGET = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets")
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+NODE = Kind("", "v1", "Node", "nodes", namespaced=False)
+STORAGE_CLASS = Kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", namespaced=False)
+ACCESS_REVIEW = Kind(
+    "authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False
+)
 
 
 class Cluster:
@@ -96,11 +110,11 @@ class Cluster:
                 return None
             raise
 
-    async def create(self, manifest: Mapping[str, Any], kind: Kind) -> Object | None:
-        """Make one object; None when one of that name exists already."""
+    async def create(self, manifest: Mapping[str, Any], kind: Kind, *, dry_run: bool = False) -> Object | None:
+        """Make one object; None when one of that name exists already. `dry_run` asks whether it would be accepted."""
         try:
             with translated(self.config):
-                return _plain(await self._connected().create(_resource(kind)(manifest)))
+                return _plain(await self._connected().create(_resource(kind)(manifest), dry_run=dry_run))
         except ClusterError as error:
             if error.status == CONFLICT and error.reason == "AlreadyExists":
                 return None
@@ -111,12 +125,14 @@ class Cluster:
         with translated(self.config):
             await self._connected().replace(_resource(kind)(manifest))
 
-    async def patch(self, kind: Kind, name: str, patch: Mapping[str, Any]) -> None:
-        """Apply a JSON merge patch."""
+    async def patch(self, kind: Kind, name: str, patch: Mapping[str, Any]) -> Object:
+        """Apply a JSON merge patch; with a `resourceVersion` in it, a change meanwhile is a CONFLICT."""
         from lightkube.types import PatchType
 
         with translated(self.config):
-            await self._connected().patch(_resource(kind), name, dict(patch), patch_type=PatchType.MERGE)
+            return _plain(
+                await self._connected().patch(_resource(kind), name, dict(patch), patch_type=PatchType.MERGE)
+            )
 
     async def delete(self, kind: Kind, name: str) -> bool:
         """Delete one object and, in the background, what it owns; False when there was none."""
@@ -152,6 +168,20 @@ class Cluster:
             async for event, item in events:
                 yield event, _plain(item)
 
+    async def logs(
+        self, pod: str, container: str, *, follow: bool = False, tail: int | None = None
+    ) -> AsyncGenerator[str, None]:
+        """Lines of a container's log without their ends: its last `tail`, and with `follow` all that come after.
+
+        Of a container that waits to be restarted it is the log before. Needs `get` on pods/log.
+        """
+        with translated(self.config):
+            lines = self._connected().log(
+                pod, namespace=self.namespace, container=container, follow=follow, tail_lines=tail
+            )
+            async for line in lines:
+                yield line.rstrip("\r\n")
+
 
 def _selection(labels: Mapping[str, str] | None, name: str) -> dict[str, Any]:
     return {"labels": dict(labels) if labels else None, "fields": {"metadata.name": name} if name else None}
@@ -163,6 +193,7 @@ def _plain(item: Any) -> Object:
 
 @cache
 def _resource(kind: Kind) -> Any:
-    from lightkube.generic_resource import create_namespaced_resource
+    from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 
-    return create_namespaced_resource(kind.group, kind.version, kind.kind, kind.plural)
+    make = create_namespaced_resource if kind.namespaced else create_global_resource
+    return make(kind.group, kind.version, kind.kind, kind.plural)

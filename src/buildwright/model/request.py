@@ -34,7 +34,8 @@ class BuildRequest:
     working directory for a local context, inside the repository for a remote one), "-" for stdin, or None for
     `Dockerfile` in the context. `attestations` maps a type (`provenance`, `sbom`) to its CSV attributes, None
     to switch it off. `annotations` go to the image's manifest; a key may say other places and platforms in front,
-    as in `index,manifest[linux/amd64]:org.opencontainers.image.title`.
+    as in `index,manifest[linux/amd64]:org.opencontainers.image.title`. `retries` is how often a build whose daemon
+    was lost, never one that failed, begins anew on another daemon of the same node.
     """
 
     context: str
@@ -51,3 +52,4 @@ class BuildRequest:
     outputs: tuple[Output, ...] = ()
     secrets: tuple[SecretSource, ...] = ()
     attestations: Mapping[str, str | None] = field(default_factory=dict)
+    retries: int = 1

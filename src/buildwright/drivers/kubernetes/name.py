@@ -49,3 +49,9 @@ def kubeconfig_of(endpoint: str) -> str:
             "set to the cluster's configuration"
         )
     return parse_qs(parts.query).get("kubeconfig", [""])[0]
+
+
+def builder_of(endpoint: str) -> str:
+    """The builder named in such an address, "" when none is."""
+    parts = urlsplit(endpoint)
+    return parts.path.strip("/") if parts.scheme == "kubernetes" else ""

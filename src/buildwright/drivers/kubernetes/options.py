@@ -76,6 +76,16 @@ class Options:
     spread: tuple[Mapping[str, Any], ...] = ()
     pod_template: Mapping[str, Any] = field(default_factory=dict)
     """A strategic merge patch of the pod template."""
+    context: str = ""
+    """The kubeconfig's context; "" for the one that was current when the builder was created."""
+    managed: bool = True
+    """Whether workload and pods are ours to make, scale and delete; otherwise pods are found by `labels`."""
+    drain: float = 600.0
+    """Seconds for which running builds hold up what would end their pod; 0 for as long as Kubernetes does."""
+    ttl: float = 0.0
+    """Seconds without a build after which the builder may be collected; 0 for never."""
+    owner: str = ""
+    """`auto` for the pod that we run in, or `pod/NAME`: with its end everything of the builder goes."""
 
 
 def parse(texts: Mapping[str, str]) -> Options:
@@ -167,6 +177,13 @@ def _object_names(option: str, value: str) -> tuple[str, ...]:
     return names
 
 
+def _owner(option: str, value: str) -> str:
+    kind, slash, name = value.partition("/")
+    if value in ("", "auto") or (kind == "pod" and slash and is_subdomain(name)):
+        return value
+    raise values.malformed(option, value, "write auto, for the pod that this runs in, or pod/NAME")
+
+
 def _fitting(options: Options) -> Options:
     """Refuse what no cluster takes of several options together."""
     for name, most in options.limits.items():
@@ -180,6 +197,10 @@ def _fitting(options: Options) -> Options:
             raise DriverOptionError(
                 f'driver option "{option}" goes with {CLAIM}: say how large the volume shall be', option=option
             )
+    if not options.managed and not options.labels:
+        raise DriverOptionError(
+            'driver option managed="false" goes with labels: say by which labels the pods are found', option="managed"
+        )
     return options
 
 
@@ -213,4 +234,9 @@ _READERS: Mapping[str, tuple[str, _Reader]] = {
     "affinity": ("affinity", placement.affinity),
     "topologyspread": ("spread", placement.spread),
     TEMPLATE: ("pod_template", placement.pod_template),
+    "context": ("context", _text),
+    "managed": ("managed", values.boolean),
+    "drain": ("drain", values.duration),
+    "ttl": ("ttl", values.duration),
+    "owner": ("owner", _owner),
 }

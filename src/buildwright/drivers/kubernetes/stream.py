@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 
 from buildwright.drivers.kubernetes.death import Death, death
@@ -26,11 +27,20 @@ class PodStream:
     tells within LEARNING seconds, the reason.
     """
 
-    def __init__(self, stream: ExecStream, cluster: Cluster, pod: Pod, container: str) -> None:
+    def __init__(
+        self,
+        stream: ExecStream,
+        cluster: Cluster,
+        pod: Pod,
+        container: str,
+        *,
+        on_loss: Callable[[Pod], None] = lambda _: None,
+    ) -> None:
         self._stream = stream
         self._cluster = cluster
         self._pod = pod
         self._container = container
+        self._on_loss = on_loss
         self._death: Death | None = None
         self._closed = False
         self._watch = asyncio.create_task(self._follow(), name=f"watch of pod {pod.name}")
@@ -61,6 +71,7 @@ class PodStream:
     async def _explained(self, error: ConnectionLostError) -> ConnectionLostError:
         if self._closed:
             return error
+        self._on_loss(self._pod)
         await asyncio.wait([self._watch], timeout=LEARNING)
         if self._death is None:
             return ConnectionLostError(f"the builder's daemon was lost: {error}")
@@ -90,4 +101,5 @@ class PodStream:
         except BuildwrightError:
             return
         if self._death is not None:
+            self._on_loss(self._pod)
             self._stream.fail(self._lost(self._death))

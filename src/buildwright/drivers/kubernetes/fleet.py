@@ -1,0 +1,69 @@
+"""One node of a builder as Kubernetes has it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from buildwright.drivers.kubernetes import manifest
+from buildwright.drivers.kubernetes.name import builder_of, object_name
+from buildwright.drivers.kubernetes.options import Options, parse
+from buildwright.kube.api import DEPLOYMENT, STATEFUL_SET, Kind
+from buildwright.kube.objects import Pod
+from buildwright.model.node import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A workload called `name` and its pods. `labels` are those by which the pods are found."""
+
+    node: Node
+    options: Options
+    name: str
+    builder: str
+    kind: Kind
+    labels: Mapping[str, str]
+    workload: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, node: Node) -> Fleet:
+        """Raises DriverOptionError or UsageError for options or a name that make no workload."""
+        options = parse(node.driver_opts)
+        name = object_name(node.name, stateful=bool(options.claim))
+        return cls(
+            node=node,
+            options=options,
+            name=name,
+            builder=builder_of(node.endpoint),
+            kind=STATEFUL_SET if options.claim else DEPLOYMENT,
+            labels=manifest.labels(name, options) if options.managed else dict(options.labels),
+            workload=manifest.workload(name, node, options),
+        )
+
+
+@dataclass(slots=True)
+class Losses:
+    """The pods that this process has lost builds in, so that the next one goes elsewhere.
+
+    A container that has been restarted since is as good as another pod; a lost one is taken only when all are.
+    """
+
+    _lost: dict[str, int] = field(default_factory=dict)
+    """How often the containers of a pod, by uid, had been restarted when it was lost."""
+
+    def __bool__(self) -> bool:
+        return bool(self._lost)
+
+    def note(self, pod: Pod) -> None:
+        self._lost[pod.uid] = _restarts(pod)
+
+    def whole(self, pods: Sequence[Pod]) -> list[Pod]:
+        """Those of `pods` that may take a build: never lost, else restarted since."""
+        untouched = [pod for pod in pods if pod.uid not in self._lost]
+        renewed = [pod for pod in pods if pod.uid in self._lost and _restarts(pod) > self._lost[pod.uid]]
+        return untouched if any(pod.ready for pod in untouched) or not renewed else renewed
+
+
+def _restarts(pod: Pod) -> int:
+    return sum(container.restarts for container in pod.containers)
