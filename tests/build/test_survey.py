@@ -9,7 +9,7 @@ import pytest
 
 from buildwright.build import survey
 from buildwright.build.survey import BuilderState, NodeState
-from buildwright.drivers.driver import Instance, NodeInfo, NodeStatus, Traits
+from buildwright.drivers.driver import Instance, NodeInfo, NodeStatus, Traits, quiet
 from buildwright.errors import ClusterError, ConnectError, NotReadyError
 from buildwright.model.node import Builder, Node
 from buildwright.model.platform import Platform
@@ -41,7 +41,7 @@ class Scripted:
     async def open(self, affinity: str = "", /) -> ByteStream:
         raise ConnectError("nobody listens")
 
-    async def stop(self) -> None: ...
+    async def stop(self, *, tell: Callable[[str], None] = quiet) -> None: ...
 
     async def remove(self, *, keep_state: bool = False, keep_daemon: bool = False) -> None: ...
 

@@ -73,14 +73,13 @@ async def _removed(name: str, values: Values, context: Context) -> None:
 
 
 async def _remove_nodes(builder: Builder, context: Context, *, keep_state: bool) -> list[str]:
-    """Stop and remove every node's daemons, and return what failed."""
+    """Remove every node's daemons, and return what failed."""
     from buildwright.builders.open import driver_for
 
     failures: list[str] = []
     for node in builder.nodes:
         try:
             driver = driver_for(builder, node)
-            await driver.stop()
             await driver.remove(keep_state=keep_state, tell=context.warn)
         except BuildwrightError as error:
             failures.append(f"failed to remove node {node.name}: {error}")

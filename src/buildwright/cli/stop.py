@@ -20,7 +20,7 @@ async def run(values: Values, context: Context) -> int:
         except BuildwrightError as error:
             failure = error
         else:
-            await driver.stop()
+            await driver.stop(tell=context.warn)
     if failure is not None:
         raise failure
     return 0

@@ -84,7 +84,12 @@ class Driver(Protocol):
         """
         ...
 
-    async def stop(self) -> None: ...
+    async def stop(self, *, tell: Callable[[str], None] = quiet) -> None:
+        """End the daemons that are ours and keep their state, for `start` to wake; no error when none runs.
+
+        Builds that run are let finish, within the driver's limits; `tell` is called with what the user should know.
+        """
+        ...
 
     async def remove(
         self, *, keep_state: bool = False, keep_daemon: bool = False, tell: Callable[[str], None] = quiet

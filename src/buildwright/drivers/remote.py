@@ -137,7 +137,7 @@ class RemoteDriver:
                 "is behind it"
             ) from None
 
-    async def stop(self) -> None:
+    async def stop(self, *, tell: Callable[[str], None] = quiet) -> None:
         """The daemon is not ours to stop."""
 
     async def remove(

@@ -77,6 +77,11 @@ class Workload:
     ready: int = 0
     conditions: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
 
+    @property
+    def idle(self) -> bool:
+        """Whether no pod is ready, or those that are shall all go."""
+        return self.ready <= 0 or self.replicas == 0
+
     @classmethod
     def read(cls, item: Mapping[str, Any]) -> Workload:
         spec, status = item.get("spec") or {}, item.get("status") or {}

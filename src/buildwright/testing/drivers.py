@@ -88,7 +88,7 @@ class MemoryDriver:
         self._group.create_task(serve_daemon(theirs))
         return ours
 
-    async def stop(self) -> None:
+    async def stop(self, *, tell: Callable[[str], None] = quiet) -> None:
         """Nothing to stop."""
 
     async def remove(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from buildwright.drivers.driver import Driver, NodeStatus
+from buildwright.drivers.driver import Driver, NodeInfo, NodeStatus
 from buildwright.drivers.kubernetes import stream as pod_stream
 from buildwright.drivers.table import make
 from buildwright.errors import ClusterError, ConfigurationError, ConnectionLostError, NotReadyError
@@ -148,16 +148,54 @@ def test_what_another_made_meanwhile_is_as_good(tmp_path: Path) -> None:
     run(tmp_path, scenario, {"buildkitd.toml": b"x"})
 
 
-def test_a_workload_scaled_to_nothing_is_woken(tmp_path: Path) -> None:
+def scale(server: ApiServer) -> Callable[[Any], None]:
+    """A controller that also takes pods away."""
+
+    def control(workload: Any) -> None:
+        for kind, _, name in [key for key in server.objects if key[0] == "pods"]:
+            server.drop(kind, name)
+        server.make_ready(workload)
+
+    return control
+
+
+def test_a_stopped_node_is_woken_with_all_its_pods(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        server.controller = scale(server)
+        await driver.start(Sink())
+        said: list[str] = []
+        await driver.stop(tell=said.append)
+        assert server.objects["statefulsets", "default", "b-0"]["spec"]["replicas"] == 0
+        assert ("persistentvolumeclaims", "default", "buildkitd-b-0-1") in server.objects
+        assert (await driver.info()) == NodeInfo(status=NodeStatus.STOPPED)
+        server.requests.clear()
+        await driver.stop(tell=said.append)
+        assert [verb for verb, _, _ in server.requests] == ["get"], "it is stopped already"
+        assert not said
+        await driver.start(Sink())
+        info = await driver.info()
+        assert info.status is NodeStatus.RUNNING
+        assert len(info.instances) == 2
+
+    run(tmp_path, scenario, **CLAIMED)
+
+
+def test_a_node_whose_pods_are_leaving_is_stopped_and_woken(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, driver: Driver) -> None:
         await driver.start(Sink())
-        deployment = server.objects["deployments", "default", "b-0"]
-        deployment["spec"]["replicas"] = 0
-        server.put("deployments", {**deployment, "status": {}})
-        server.drop("pods", "b-0-0")
-        assert (await driver.info()).status is NodeStatus.STOPPED
+        workload = server.objects["deployments", "default", "b-0"]
+        server.put("deployments", {**workload, "spec": {**workload["spec"], "replicas": 0}})
+        assert (await driver.info()).status is NodeStatus.STOPPED, "its one pod is ready still"
         await driver.start(Sink())
-        assert (await driver.info()).status is NodeStatus.RUNNING
+        assert server.objects["deployments", "default", "b-0"]["spec"]["replicas"] == 1
+
+    run(tmp_path, scenario)
+
+
+def test_stopping_what_was_never_started_is_no_error(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.stop()
+        assert not server.objects
 
     run(tmp_path, scenario)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from buildwright.drivers.kubernetes.readiness import Boot, describe
@@ -35,10 +37,11 @@ def test_a_node_is_ready_when_enough_pods_are() -> None:
     assert boot.ready
 
 
-def test_a_node_is_ready_when_its_workload_says_so() -> None:
-    boot = Boot(want=2)
-    boot.feed_workload(Workload(name="b0", replicas=2, ready=2))
-    assert boot.ready
+def test_pods_that_a_workload_still_counts_while_they_leave_are_not_ready() -> None:
+    boot = Boot(want=1)
+    boot.feed_workload(Workload(name="b0", replicas=1, ready=1))
+    boot.feed_pods([replace(ready(), terminating=True)])
+    assert not boot.ready
 
 
 def test_an_image_that_may_not_be_pulled_is_hopeless_at_the_first_back_off() -> None:

@@ -47,10 +47,10 @@ class KubernetesDriver:
                 found = await cluster.get(self._fleet.kind, self._fleet.name)
                 if found is None:
                     return NodeInfo(status=NodeStatus.INACTIVE)
-                ready = Workload.read(found).ready
+                idle = Workload.read(found).idle
             else:
-                ready = sum(pod.ready for pod in pods)
-        if ready <= 0:
+                idle = not any(pod.ready for pod in pods)
+        if idle:
             return NodeInfo(status=NodeStatus.STOPPED)
         instances = [Instance(name=pod.name, platforms=_platforms(pod)) for pod in pods if pod.running]
         return NodeInfo(
@@ -62,7 +62,7 @@ class KubernetesDriver:
             found = await cluster.get(self._fleet.kind, self._fleet.name) if self._fleet.options.managed else None
             if self._losses:
                 await self._replace(cluster, found, sink)
-            elif found is None or Workload.read(found).ready <= 0:
+            elif found is None or Workload.read(found).idle:
                 await self._boot(cluster, found, sink)
 
     async def _boot(self, cluster: Cluster, found: Object | None, sink: StatusSink) -> None:
@@ -110,13 +110,20 @@ class KubernetesDriver:
             await cluster.aclose()
             raise
 
-    async def stop(self) -> None:
-        """Pods stay, as with buildx."""
+    async def stop(self, *, tell: Callable[[str], None] = quiet) -> None:
+        if not self._fleet.options.managed:
+            tell(f"the pods of node {self._fleet.node.name} run on: they are not ours to stop (managed=false)")
+            return
+        async with await connect(self._fleet) as cluster:
+            await objects.stop(cluster, self._fleet)
 
     async def remove(
         self, *, keep_state: bool = False, keep_daemon: bool = False, tell: Callable[[str], None] = quiet
     ) -> None:
-        if keep_daemon or not self._fleet.options.managed:
+        if keep_daemon:
+            return
+        if not self._fleet.options.managed:
+            tell(f"the pods of node {self._fleet.node.name} stay: they are not ours to delete (managed=false)")
             return
         async with await connect(self._fleet) as cluster:
             await objects.remove(cluster, self._fleet, keep_state=keep_state, tell=tell)

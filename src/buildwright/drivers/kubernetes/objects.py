@@ -9,7 +9,8 @@ from typing import Any
 from buildwright.drivers.kubernetes import gc, manifest
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.errors import ClusterError
-from buildwright.kube.api import CLAIM, CONFIG_MAP, FORBIDDEN, SECRET, Cluster, Kind, Object
+from buildwright.kube.api import CLAIM, CONFIG_MAP, FORBIDDEN, NOT_FOUND, SECRET, Cluster, Kind, Object
+from buildwright.kube.objects import Workload
 
 
 async def create(cluster: Cluster, fleet: Fleet) -> None:
@@ -27,6 +28,18 @@ async def create(cluster: Cluster, fleet: Fleet) -> None:
     for kind, items in ((CONFIG_MAP, generated), (SECRET, secrets)):
         for item in items:
             await _hand_over(cluster, kind, item["metadata"]["name"], made)
+
+
+async def stop(cluster: Cluster, fleet: Fleet) -> None:
+    """Let the workload have no pods, and keep all else of it."""
+    found = await cluster.get(fleet.kind, fleet.name)
+    if found is None or not Workload.read(found).replicas:
+        return
+    try:
+        await cluster.patch(fleet.kind, fleet.name, {"spec": {"replicas": 0}})
+    except ClusterError as error:
+        if error.status != NOT_FOUND:
+            raise
 
 
 async def remove(cluster: Cluster, fleet: Fleet, *, keep_state: bool, tell: Callable[[str], None]) -> None:

@@ -78,8 +78,8 @@ class Boot:
         self._pulling[key] = container.waiting
 
     def _judge(self) -> None:
-        ready = sum(pod.ready for pod in self._pods)
-        self.ready = ready >= self.want or (self._workload is not None and self._workload.ready >= self.want)
+        # A workload that was stopped just before still counts the pods that leave, so only pods are counted.
+        self.ready = sum(pod.ready for pod in self._pods) >= self.want
         self.hopeless = "" if self.ready else self._why_hopeless()
 
     def _why_hopeless(self) -> str:
