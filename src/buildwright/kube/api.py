@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from urllib.parse import quote
 
 from buildwright.errors import ClusterError
-from buildwright.kube.failure import translated, unusable_proxy
+from buildwright.kube.failure import refusal, status_of, translated, unusable_proxy
 
 if TYPE_CHECKING:
     from lightkube import AsyncClient
@@ -173,14 +174,25 @@ class Cluster:
     ) -> AsyncGenerator[str, None]:
         """Lines of a container's log without their ends: its last `tail`, and with `follow` all that come after.
 
-        Of a container that waits to be restarted it is the log before. Needs `get` on pods/log.
+        Of a container that waits to be restarted it is the log before. Needs `get` on pods/log. Ends with the
+        container; leaving it early needs `aclose`.
         """
+        from buildwright.kube.http import client
+
+        path = f"/api/v1/namespaces/{quote(self.namespace)}/pods/{quote(pod)}/log"
+        query = {"container": container} | ({"follow": "true"} if follow else {})
+        query |= {"tailLines": str(tail)} if tail is not None else {}
         with translated(self.config):
-            lines = self._connected().log(
-                pod, namespace=self.namespace, container=container, follow=follow, tail_lines=tail
-            )
-            async for line in lines:
-                yield line.rstrip("\r\n")
+            async with (
+                client(self.config, endless=follow) as http,
+                http.stream("GET", path, params=query) as answer,
+            ):
+                if answer.is_error:
+                    said = status_of(await answer.aread())
+                    reason, message = str(said.get("reason") or ""), str(said.get("message") or "")
+                    raise refusal(self.config, answer.status_code, reason, message)
+                async for line in answer.aiter_lines():
+                    yield line
 
 
 def _selection(labels: Mapping[str, str] | None, name: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@ async with ApiServer() as server:
 
 It keeps any namespaced resource as plain JSON. `controller` makes ready pods for a workload as it is created;
 replace it to make others. `refuse` answers chosen requests with a Status. A pod's exec stream is served by
-`exec_handler`, which gets its stdin and stdout as a byte stream.
+`exec_handler`, which gets its stdin and stdout as a byte stream. Objects of the cluster have the namespace "". An
+access review allows all but what is `denied`, as (verb, resource); `logs` holds the lines of a pod's daemon.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,6 +39,8 @@ _KINDS = {
     "secrets": "Secret",
     "persistentvolumeclaims": "PersistentVolumeClaim",
     "pods": "Pod",
+    "nodes": "Node",
+    "storageclasses": "StorageClass",
 }
 _WORKLOADS = ("deployments", "statefulsets")
 
@@ -78,6 +83,10 @@ class ApiServer:
         self.controller: Callable[[Object], None] = self.make_ready
         self.exec_handler: ExecHandler = _echo
         self.exec_stderr = b""
+        self.version = "v1.34.0"
+        self.clock = time.time
+        self.logs: dict[str, list[str]] = {}
+        self.denied: set[tuple[str, str]] = set()
         self.address = ""
         self._subprotocols = subprotocols
         self._version = 0
@@ -199,8 +208,10 @@ class ApiServer:
                     return
                 elif request.verb == "watch":
                     await self._watch(request, writer)
+                elif request.verb == "log":
+                    await self._log(request, writer)
                 else:
-                    await _answer(writer, *self._call(request))
+                    await _answer(writer, *self._call(request), date=self.clock())
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
@@ -211,6 +222,10 @@ class ApiServer:
         plural, namespace = request.plural, request.namespace
         name = request.name or (request.body or {}).get("metadata", {}).get("name", "")
         found = self.objects.get((plural, namespace, name))
+        if plural == "selfsubjectaccessreviews":
+            return 201, self._review(request.body)
+        if plural == "version":
+            return 200, {"gitVersion": self.version}
         if request.verb == "list":
             items = [
                 item
@@ -240,6 +255,21 @@ class ApiServer:
             self.drop(plural, name, namespace)
             return 200, {"kind": "Status", "apiVersion": "v1", "status": "Success"}
         return 200, self.objects[plural, namespace, name]
+
+    def _review(self, review: Object) -> Object:
+        asked = review["spec"]["resourceAttributes"]
+        resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
+        return {**review, "status": {"allowed": (asked["verb"], resource) not in self.denied}}
+
+    async def _log(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        """A container's lines; one that is followed ends with them, as that of a container which has ended."""
+        if request.name not in self.logs:
+            refusal = Refusal(400, "BadRequest", f'container in pod "{request.name}" is waiting to start')
+            await _answer(writer, 400, _status(refusal))
+            return
+        lines = self.logs[request.name]
+        tail = int(request.query.get("tailLines", [len(lines)])[0])
+        await _send(writer, 200, "".join(f"{line}\n" for line in lines[max(len(lines) - tail, 0) :]).encode())
 
     async def _watch(self, request: Request, writer: asyncio.StreamWriter) -> None:
         watch = _Watch(request)
@@ -362,8 +392,7 @@ async def _read_request(reader: asyncio.StreamReader) -> Request:
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     parts = urlsplit(target)
-    words = parts.path.split("/")
-    namespace, plural, name, *action = (*words[words.index("namespaces") + 1 :], "", "")[:4]
+    namespace, plural, name, *action = _address(parts.path.split("/")[1:])
     query = parse_qs(parts.query)
     verbs = {
         "GET": "get" if name else "list",
@@ -372,13 +401,27 @@ async def _read_request(reader: asyncio.StreamReader) -> Request:
         "PATCH": "patch",
         "DELETE": "delete",
     }
-    verb = "exec" if "exec" in action else "watch" if "watch" in query else verbs[method]
+    verb = "exec" if "exec" in action else "log" if "log" in action else verbs[method]
+    verb = "watch" if "watch" in query else verb
     return Request(verb, plural, namespace, name, query, headers, json.loads(body) if body else None, head)
 
 
-async def _answer(writer: asyncio.StreamWriter, status: int, body: Object) -> None:
-    data = json.dumps(body).encode()
-    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+def _address(words: list[str]) -> list[str]:
+    """Namespace, resource, name and subresource of a path; those of the cluster have the namespace ""."""
+    if words[0] in ("api", "apis"):
+        words = words[2 if words[0] == "api" else 3 :]
+    if words[0] == "namespaces" and len(words) > 2:
+        return [*words[1:], "", ""][:4]
+    return ["", *words, "", ""][:4]
+
+
+async def _answer(writer: asyncio.StreamWriter, status: int, body: Object, *, date: float = 0.0) -> None:
+    await _send(writer, status, json.dumps(body).encode(), date=date)
+
+
+async def _send(writer: asyncio.StreamWriter, status: int, data: bytes, *, date: float = 0.0) -> None:
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n"
+    head += f"Date: {formatdate(date, usegmt=True)}\r\n\r\n" if date else "\r\n"
     writer.write(head.encode() + data)
     await writer.drain()
 
