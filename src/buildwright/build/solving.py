@@ -81,7 +81,7 @@ async def solve(
         session_id=session_id,
     )
     await driver.start(sink)
-    stream = await driver.open(os.path.abspath(work.request.context))
+    stream = await driver.open(_affinity(work.request, driver))
     async with Channel(stream, authority=driver.traits.authority, keepalive=KEEPALIVE) as channel:
         client = Client(channel)
         request = translate(
@@ -95,3 +95,12 @@ async def solve(
             part=part,
         )
         return await client.solve(request, session=session, sink=sink)
+
+
+def _affinity(request: BuildRequest, driver: Driver) -> str:
+    """By what the driver keeps like builds together."""
+    if not driver.traits.by_project:
+        return os.path.abspath(request.context)
+    from buildwright.build.affinity import project_key
+
+    return project_key(request)

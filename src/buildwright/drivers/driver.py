@@ -47,6 +47,8 @@ class Traits:
     cache_export: bool = True
     multi_platform: bool = True
     direct_push: bool = True
+    by_project: bool = False
+    """The key of `open` is the project's, whatever folder it is in, and not the context's absolute path."""
     warnings: tuple[str, ...] = ()
     """Sentences that whoever creates the node should read."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import pytest
@@ -73,6 +74,22 @@ def test_rendezvous_shares_keys_evenly_and_moves_few() -> None:
         shrunk = [affinity(pods[1:], key) for key in keys]
         assert sum(old != new for old, new in zip(before, grown, strict=True)) <= len(keys) / len(pods)
         assert sum(old != new for old, new in zip(before, shrunk, strict=True)) <= len(keys) / (len(pods) - 1)
+
+
+@given(names, st.lists(st.text(), max_size=60))
+def test_no_pod_runs_more_than_its_bound(pods: list[str], keys: list[str]) -> None:
+    running = dict.fromkeys(pods, 0)
+    for number, key in enumerate(keys, 1):
+        running[affinity(pods, key, running)] += 1
+        assert max(running.values()) <= math.ceil(1.25 * number / len(running))
+
+
+def test_a_busy_pod_is_passed_over_for_the_key_s_next_choice() -> None:
+    first = affinity(ORDINALS, "/srv/ctx")
+    others = [name for name in ORDINALS if name != first]
+    assert affinity(ORDINALS, "/srv/ctx", {first: 1}) == affinity(others, "/srv/ctx")
+    assert affinity(ORDINALS, "/srv/ctx", {first: 1, others[0]: 1, others[1]: 1, others[2]: 1}) == first
+    assert affinity(ORDINALS, "/srv/ctx", {"gone": 9}) == first
 
 
 def test_pods_that_leave_or_are_not_ready_are_never_chosen() -> None:

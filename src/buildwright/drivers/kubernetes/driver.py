@@ -12,6 +12,7 @@ from buildwright.drivers.kubernetes.choose import choose, container_of
 from buildwright.drivers.kubernetes.fleet import Fleet, Losses
 from buildwright.drivers.kubernetes.identity import connect
 from buildwright.drivers.kubernetes.options import CLAIM as CLAIM_OPTION
+from buildwright.drivers.kubernetes.options import LoadBalance
 from buildwright.drivers.kubernetes.placement import PLATFORM_ANNOTATION
 from buildwright.drivers.kubernetes.readiness import Boot
 from buildwright.drivers.kubernetes.stream import PodStream
@@ -38,7 +39,11 @@ class KubernetesDriver:
 
     @property
     def traits(self) -> Traits:
-        return Traits(default_load=self._fleet.options.default_load, dynamic=True, warnings=self._warnings())
+        options = self._fleet.options
+        by_project = options.load_balance is LoadBalance.AFFINITY
+        return Traits(
+            default_load=options.default_load, dynamic=True, by_project=by_project, warnings=self._warnings()
+        )
 
     async def info(self) -> NodeInfo:
         async with await connect(self._fleet) as cluster:
@@ -60,6 +65,8 @@ class KubernetesDriver:
     async def start(self, sink: StatusSink, /) -> None:
         async with await connect(self._fleet) as cluster:
             found = await cluster.get(self._fleet.kind, self._fleet.name) if self._fleet.options.managed else None
+            if found is not None:
+                await objects.adopt(cluster, self._fleet, found)
             if self._losses:
                 await self._replace(cluster, found, sink)
             elif found is None or Workload.read(found).idle:
@@ -70,12 +77,7 @@ class KubernetesDriver:
         if not options.managed and any(pod.ready for pod in await self._pods(cluster)):
             return
         with step(sink, "[internal] booting buildkit") as shown:
-            want = 1 if not options.managed else options.replicas if found is None else Workload.read(found).replicas
-            if options.managed and found is None:
-                await objects.create(cluster, self._fleet)
-            elif want == 0:
-                want = options.replicas
-                await cluster.patch(self._fleet.kind, self._fleet.name, {"spec": {"replicas": want}})
+            want = await objects.wake(cluster, self._fleet, found) if options.managed else 1
             with shown.part(f"waiting for {want} pods to be ready, timeout: {human(options.timeout)}"):
                 await boot.wait(cluster, self._fleet, want, shown)
 
@@ -84,8 +86,8 @@ class KubernetesDriver:
         if any(pod.ready for pod in self._losses.whole(await self._pods(cluster))):
             return
         with step(sink, "[internal] waiting for another pod") as shown:
-            if self._fleet.options.managed and found is None:
-                await objects.create(cluster, self._fleet)
+            if self._fleet.options.managed:
+                await objects.wake(cluster, self._fleet, found)
             await boot.wait(cluster, self._fleet, 1, shown, self._losses)
 
     async def open(self, affinity: str = "", /) -> ByteStream:
