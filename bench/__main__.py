@@ -1,6 +1,6 @@
 """`python -m bench`: run the comparisons, interleaved, and print medians and ratios.
 
---only NAME...   some of: files large cached pod-files pod-large help import
+--only NAME...   some of: files large cached pod-files pod-large pod-ready pod-cached pod-death rings help import
 --runs N         runs of each program (default: 5 for transfers, more for short ones)
 --quick          one run of each, after a warm-up: to see that all of it works
 --write          put the table into bench/results.md too
@@ -19,11 +19,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import cases, peers, profile, table
+from bench import cases, peers, profile, rings, table
 from bench.cases import Case
 from bench.measure import Cost, RunError, run
 
-NAMES = ("help", "import", "cached", "files", "large", "pod-files", "pod-large")
+FLEET = ("pod-ready", "pod-cached", "pod-death")
+NAMES = ("help", "import", "cached", "files", "large", "pod-files", "pod-large", *FLEET, "rings")
 SECONDS = 1800
 """No comparison starts after this."""
 
@@ -57,7 +58,9 @@ def main(argv: Sequence[str]) -> int:
             except (RunError, AssertionError) as error:
                 failed = True
                 print(f"{case.name}: {error}", file=sys.stderr)
-    text = table.render(rows)
+    text = table.render(rows) if rows else ""
+    if "rings" in options.only:
+        text += ("\n\n" if text else "") + rings.compared()
     print(text)
     if options.write:
         Path(__file__).with_name("results.md").write_text(f"{table.HEADER}\n{machine()}\n\n{text}\n")
@@ -77,6 +80,8 @@ def chosen(stack: ExitStack, names: Sequence[str]) -> Iterator[Case]:
         yield from wanted([cases.cached_case(place, daemon), *cases.daemon_cases(place, daemon)])
     if {"pod-files", "pod-large"} & set(names):
         yield from wanted(cases.pod_cases(place, stack.enter_context(peers.pod(place))))
+    if set(FLEET) & set(names):
+        yield from wanted(cases.fleet_cases(place, stack.enter_context(peers.fleet(place))))
 
 
 def measure(case: Case, runs: int) -> dict[str, list[Cost]]:
@@ -89,7 +94,7 @@ def measure(case: Case, runs: int) -> dict[str, list[Cost]]:
         for name in names[at:] + names[:at]:
             say(f"{case.title}: {'warm-up' if turn < 0 else f'run {turn + 1} of {runs}'}, {name}")
             case.before()
-            cost = run(case.programs[name], env)
+            cost = (case.act or run)(case.programs[name], env)
             case.after()
             if turn >= 0:
                 costs[name].append(cost)

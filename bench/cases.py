@@ -8,14 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.peers import BIN, ROOT, Daemon, Workshop
+from bench.measure import Cost
+from bench.peers import BIN, ROOT, Daemon, Fleet, Workshop
 
 OURS = "buildwright"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`programs` maps a name to its command line; `limits` are ratios to `rival`'s median, or in MiB or s."""
+    """`programs` maps a name to its command line; `limits` are ratios to `rival`'s median, or in MiB or s.
+
+    `act` runs a program in another way than to its end, and `figures` are those of Cost that it then has.
+    """
 
     name: str
     title: str
@@ -26,6 +30,8 @@ class Case:
     before: Callable[[], None] = lambda: None
     after: Callable[[], None] = lambda: None
     limits: Mapping[str, float] = field(default_factory=dict)
+    act: Callable[[Sequence[str | Path], Mapping[str, str]], Cost] | None = None
+    figures: Sequence[str] = ("cpu", "wall", "peak")
 
 
 def daemon_cases(place: Workshop, daemon: Daemon) -> list[Case]:
@@ -62,6 +68,56 @@ def pod_cases(place: Workshop, pod: Daemon) -> list[Case]:
     return [
         _transfer("pod-files", "50,500 files through pod exec", place, pod, files, {"cpu": 0.5, "wall": 0.8}),
         _transfer("pod-large", "1 GiB through pod exec", place, pod, large, {"cpu": 0.5, "wall": 1.0}),
+    ]
+
+
+def fleet_cases(place: Workshop, fleet: Fleet) -> list[Case]:
+    """What a builder's life in a cluster takes: to be ready, to find everything cached, to be lost."""
+    hello, ticks = ROOT / "examples/hello", fleet.ticking(place)
+    secret = place.folder / "signature"
+    secret.write_bytes(b"bench")
+    options = ("--secret", f"id=signature,src={secret}")
+    create = ("create", "--bootstrap", "--driver", "kubernetes", *fleet.options, "--name")
+    theirs = BIN / "buildx"
+    return [
+        Case(
+            name="pod-ready",
+            title="create --bootstrap until the pod is ready",
+            rival="buildx",
+            programs={OURS: (OURS, *create, "ours"), "buildx": (theirs, *create, "theirs")},
+            env=place.env,
+            runs=9,
+            before=lambda: fleet.remove("ours", "theirs"),
+            limits={"wall": 1.0},
+            figures=("wall",),
+        ),
+        Case(
+            name="pod-cached",
+            title="a build through pod exec that is all cached",
+            rival="buildx",
+            programs={
+                OURS: (*_build(OURS, fleet.daemon, hello), *options),
+                "buildx": (*_build("buildx", fleet.daemon, hello), *options),
+            },
+            env=place.env,
+            runs=15,
+            limits={"wall": 1.5},
+        ),
+        Case(
+            name="pod-death",
+            title="from a pod's deletion to the end of its build",
+            rival="buildx",
+            programs={
+                OURS: (*_build(OURS, fleet.daemon, ticks), "--retries", "0"),
+                "buildx": _build("buildx", fleet.daemon, ticks),
+            },
+            env=place.env,
+            runs=3,
+            before=fleet.ready,
+            act=fleet.lose,
+            limits={"wall": 1.0},
+            figures=("wall",),
+        ),
     ]
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from bench.measure import Cost, RunError
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTBED = ROOT / "testbed"
@@ -23,6 +27,8 @@ BIN = CACHE / "bin"
 HERE = Path(sys.executable).parent
 FOR_US = ("--for", str(os.getpid()))
 MEMORY_DISK = Path("/dev/shm")
+HANGS = 60
+"""Seconds after which a program that lost its pod counts as one that hangs."""
 
 # the whole context is asked for, and nothing of it is copied again
 DOCKERFILE = "FROM busybox\nRUN --mount=type=bind,target=/context true\n"
@@ -98,6 +104,54 @@ def records(answer: object) -> list[dict[str, int]]:
     return answer if isinstance(answer, list) else [answer] if isinstance(answer, dict) else []
 
 
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A namespace of the cluster, with a builder called `fleet` in it and room for others."""
+
+    kubectl: tuple[str, ...]
+    env: Mapping[str, str]
+    options: tuple[str, ...]
+    daemon: Daemon
+    _turns: Iterator[int] = field(default_factory=itertools.count)
+
+    def remove(self, *builders: str) -> None:
+        """Take builders away and wait until their pods are gone, so that nothing of them slows the next one down."""
+        for name in builders:
+            subprocess.run([str(BIN / "buildx"), "rm", name], env=self.env, stderr=subprocess.DEVNULL)
+            output(*self.kubectl, "delete", "deployment", f"{name}0", "--ignore-not-found")
+            output(*self.kubectl, "wait", "--for=delete", "pod", "-l", f"app={name}0", "--timeout=60s")
+
+    def ready(self) -> None:
+        output(*self.kubectl, "rollout", "status", "deployment", "fleet0", "--timeout=60s")
+
+    def ticking(self, place: Workshop) -> Path:
+        """A context whose build goes on for a minute and says so."""
+        context = place.folder / "ticking"
+        context.mkdir(exist_ok=True)
+        loop = "for i in $(seq 60); do echo tick-$i-$RUN; sleep 1; done"
+        (context / "Dockerfile").write_text(f"FROM busybox\nARG RUN\nRUN {loop}\n")
+        return context
+
+    def lose(self, argv: Sequence[str | Path], env: Mapping[str, str]) -> Cost:
+        """Delete the pod in the middle of a build; the clock runs from then until the program ends by itself.
+
+        One that has not ended after HANGS seconds is killed, and counts with these.
+        """
+        words = [str(word) for word in argv] + ["--build-arg", f"RUN={os.getpid()}-{next(self._turns)}"]
+        with subprocess.Popen(words, env=dict(env), stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            if not any("tick-2-" in line and "RUN" not in line for line in process.stderr):
+                raise RunError(f"{' '.join(words)} ended before its pod was deleted")
+            output(*self.kubectl, "delete", "pod", "-l", "app=fleet0", "--force", "--grace-period=0")
+            begin = time.monotonic()
+            try:
+                process.communicate(timeout=HANGS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+            return Cost(0, time.monotonic() - begin, 0)
+
+
 @contextmanager
 def workshop() -> Iterator[Workshop]:
     folder = Path(tempfile.mkdtemp(prefix="buildwright-bench-", dir=MEMORY_DISK))
@@ -126,18 +180,35 @@ def buildkitd(place: Workshop) -> Iterator[Daemon]:
 @contextmanager
 def pod(place: Workshop) -> Iterator[Daemon]:
     """A daemon in a pod, reached through the API server, with its store on a memory disk."""
+    with _namespace("transfers") as (kubectl, namespace):
+        options = _options(f"namespace={namespace},buildkit-root-volume-memory=6Gi")
+        place.buildx("create", "--name", "pod", "--driver", "kubernetes", *options, "--bootstrap")
+        yield Daemon("pod", (*kubectl, "exec", "deploy/pod0", "--", "buildctl"))
+
+
+@contextmanager
+def fleet(place: Workshop) -> Iterator[Fleet]:
+    """Builders that come and go; the one called `fleet` stays."""
+    with _namespace("fleet") as (kubectl, namespace):
+        options = _options(f"namespace={namespace}")
+        place.buildx("create", "--name", "fleet", "--driver", "kubernetes", *options, "--bootstrap")
+        daemon = Daemon("fleet", (*kubectl, "exec", "deploy/fleet0", "--", "buildctl"))
+        yield Fleet(kubectl, place.env, options, daemon)
+
+
+@contextmanager
+def _namespace(purpose: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """A namespace of the cluster, as kubectl's command line that works in it, and its name."""
     kubeconfig = output(TESTBED / "cluster", "up", *FOR_US)
-    kubectl = (str(BIN / "kubectl"), "--kubeconfig", kubeconfig)
-    namespace = f"bench-{os.getpid()}"
+    namespace = f"bench-{purpose}-{os.getpid()}"
+    kubectl = (str(BIN / "kubectl"), "--kubeconfig", kubeconfig, "--namespace", namespace)
     try:
         output(*kubectl, "create", "namespace", namespace)
-        options = f"namespace={namespace},buildkit-root-volume-memory=6Gi"
-        config = CACHE / "state/buildkitd.toml"
-        place.buildx(
-            *("create", "--name", "pod", "--driver", "kubernetes", "--driver-opt", options),
-            *("--buildkitd-config", str(config), "--bootstrap"),
-        )
-        yield Daemon("pod", (*kubectl, "-n", namespace, "exec", "deploy/pod0", "--", "buildctl"))
+        yield kubectl, namespace
     finally:
         output(*kubectl, "delete", "namespace", namespace, "--wait=false")
         output(TESTBED / "cluster", "down", *FOR_US)
+
+
+def _options(driver_options: str) -> tuple[str, ...]:
+    return ("--driver-opt", driver_options, "--buildkitd-config", str(CACHE / "state/buildkitd.toml"))

@@ -30,7 +30,8 @@ class Row:
 def rows(case: Case, costs: Mapping[str, Sequence[Cost]]) -> list[Row]:
     found = {name: median(list(several)) for name, several in costs.items()}
     made = []
-    for figure, label in FIGURES.items():
+    for figure in case.figures:
+        label = FIGURES[figure]
         values = {name: getattr(cost, figure) for name, cost in found.items()}
         ratio = values[OURS] / values[case.rival]
         limit, within = verdict(case, figure, values, ratio)

@@ -1,4 +1,4 @@
-"""docs/kubernetes.md does what it says: every section of it runs on a real cluster, and prints what is written there."""
+"""docs/kubernetes.md does what it says: every section runs on a real cluster, and prints what is written there."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "kubernetes.md"
 MARK = "--- end of command ---"
 LONGEST = 120
 STANDS_FOR_ARM64 = ("kubernetes.io/arch=arm64", "kubernetes.io/hostname=node2")
-"""Both of the bed's nodes are amd64, and kubelet puts that label back: what the page asks of an arm64 node is asked of
-the second one, which runs arm64 by the emulators of the section before."""
+"""Both of the bed's nodes are amd64, and kubelet puts that label back: what the page asks of an arm64 node is asked
+of the second one, which runs arm64 by the emulators of the section before."""
 
 
 @dataclass(frozen=True, slots=True)
