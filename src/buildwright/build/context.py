@@ -9,11 +9,12 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import IO
 
+from buildwright.build.archive import Archive
 from buildwright.build.remote import has_git_query, is_http, is_remote
 from buildwright.build.stdin import InputReader
 from buildwright.client.failure import redact
-from buildwright.client.session.upload import Uploads
 from buildwright.errors import ContextError, UsageError
 from buildwright.model.request import BuildRequest
 
@@ -25,17 +26,20 @@ _MAX_REMOTE_DOCKERFILE = 2 << 20
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """`local_dirs` maps the names that the daemon asks for to folders; `shared_key` names the context, so that the
-    daemon can start from what it was sent before."""
+    daemon can start from what it was sent before. `archive` is a context on stdin, uploaded by every session anew."""
 
     frontend_attrs: Mapping[str, str]
     local_dirs: Mapping[str, str]
     shared_key: str = ""
+    archive: Archive | None = None
 
 
 @asynccontextmanager
-async def load_inputs(request: BuildRequest, stdin: InputReader, uploads: Uploads) -> AsyncIterator[Inputs]:
-    """Look at the context and the Dockerfile; an archive on stdin is added to `uploads`. Temporary folders live as
-    long as the `async with`.
+async def load_inputs(
+    request: BuildRequest, stdin: InputReader, *, keep_archive: bool = False
+) -> AsyncIterator[Inputs]:
+    """Look at the context and the Dockerfile. With `keep_archive` an archive on stdin can be sent several times.
+    Temporary files live as long as the `async with`.
 
     Raises UsageError for combinations that make no sense and ContextError for what is missing or unreadable.
     """
@@ -44,19 +48,20 @@ async def load_inputs(request: BuildRequest, stdin: InputReader, uploads: Upload
     if request.context == "-" and request.dockerfile == "-":
         raise UsageError("invalid argument: can't use stdin for both build context and dockerfile")
     with ExitStack() as folders:
-        loader = _Loader(request, stdin, uploads, folders)
+        loader = _Loader(request, stdin, folders, keep_archive)
         yield await loader.load()
 
 
 class _Loader:
-    def __init__(self, request: BuildRequest, stdin: InputReader, uploads: Uploads, folders: ExitStack) -> None:
+    def __init__(self, request: BuildRequest, stdin: InputReader, folders: ExitStack, keep_archive: bool) -> None:
         self._context = request.context
         self._dockerfile = request.dockerfile or ""
         self._stdin = stdin
         self._folders = folders
         self._attrs: dict[str, str] = {}
         self._dirs: dict[str, str] = {}
-        self._uploads = uploads
+        self._keep_archive = keep_archive
+        self._archive: Archive | None = None
         self._shared_key = ""
 
     async def load(self) -> Inputs:
@@ -77,14 +82,16 @@ class _Loader:
             name = _existing_dockerfile(folder, name)
             self._dirs["dockerfile"] = folder
         self._attrs["filename"] = name.replace(os.sep, "/")
-        return Inputs(frontend_attrs=self._attrs, local_dirs=self._dirs, shared_key=self._shared_key)
+        return Inputs(
+            frontend_attrs=self._attrs, local_dirs=self._dirs, shared_key=self._shared_key, archive=self._archive
+        )
 
     async def _from_stdin(self) -> tuple[str, str]:
         head = await self._stdin.peek(_PEEK)
         if not head:
             raise ContextError("stdin is empty: pipe in a tar archive or a Dockerfile")
         if is_archive(head):
-            self._attrs["context"] = self._uploads.add(self._stdin)
+            self._archive = Archive(self._stdin, self._temporary_file() if self._keep_archive else None)
             return "", self._dockerfile or "Dockerfile"
         if self._dockerfile:
             raise UsageError("ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles")
@@ -110,6 +117,14 @@ class _Loader:
             self._attrs["dockerfilekey"] = "dockerfile"
             return os.path.dirname(self._dockerfile), os.path.basename(self._dockerfile)
         return "", self._dockerfile or "Dockerfile"
+
+    def _temporary_file(self) -> IO[bytes] | None:
+        import tempfile
+
+        try:
+            return self._folders.enter_context(tempfile.TemporaryFile(prefix="buildwright-"))
+        except OSError:
+            return None  # a machine without a place for it builds all the same, once
 
     def _temporary_folder(self) -> str:
         import tempfile

@@ -16,7 +16,6 @@ from buildwright.build.solving import Host, Work, solve
 from buildwright.build.vcs import vcs_attributes
 from buildwright.builders.open import driver_for
 from buildwright.client.identity import new_id
-from buildwright.client.session.upload import Uploads
 from buildwright.drivers.driver import Driver
 from buildwright.errors import BuildwrightError
 from buildwright.model.node import Builder
@@ -44,11 +43,12 @@ async def run(
     if not chosen.certain:
         from buildwright.build.several import platforms_of_workers
 
-        chosen = plan(request.platforms, builder, await platforms_of_workers(drivers, sink))
+        chosen = plan(request.platforms, builder, await platforms_of_workers(drivers, sink, retries=request.retries))
     outputs = resolve_outputs(request, drivers[chosen.nodes[0].node.name].traits)
     targets = receivers(outputs, stdout_is_terminal=host.stdout_is_terminal)
-    uploads = Uploads()
-    async with load_inputs(request, host.stdin, uploads) as inputs:
+    losses: list[str] = []
+    keep = len(chosen.nodes) > 1 or (request.retries > 0 and drivers[chosen.nodes[0].node.name].traits.dynamic)
+    async with load_inputs(request, host.stdin, keep_archive=keep) as inputs:
         work = Work(
             request=request,
             ref=new_id(),
@@ -56,6 +56,7 @@ async def run(
             credentials=open_credentials(host.environ),
             targets=targets,
             vcs=_vcs(request, inputs, host.environ),
+            tell=losses.append,
         )
         if len(chosen.nodes) == 1:
             (share,) = chosen.nodes
@@ -64,18 +65,17 @@ async def run(
                 share,
                 drivers[share.node.name],
                 inputs=inputs,
-                uploads=uploads,
                 outputs=outputs,
                 sink=sink,
                 session_id=session_id,
             )
-            response: Mapping[str, str] = result.exporter_response
         else:
             from buildwright.build.several import solve_on_all
 
-            response = await solve_on_all(work, chosen.nodes, drivers, inputs=inputs, outputs=outputs, sink=sink)
-    place = f"{builder.name}/{chosen.nodes[0].node.name}/{work.ref}"
-    return _result(response, place, cache_only=not outputs and not request.outputs)
+            result = await solve_on_all(work, chosen.nodes, drivers, inputs=inputs, outputs=outputs, sink=sink)
+    place = f"{builder.name}/{chosen.nodes[0].node.name}/{result.ref}"
+    made = _result(result.exporter_response, place, cache_only=not outputs and not request.outputs)
+    return replace(made, losses=tuple(losses))
 
 
 def _usable(builder: Builder, sink: StatusSink) -> tuple[Builder, dict[str, Driver]]:

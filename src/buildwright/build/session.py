@@ -31,6 +31,7 @@ def open_session(
     targets: Iterable[Receiver],
     secrets: Iterable[SecretSource],
     stdout: Callable[[], BinaryIO],
+    on_stream: Callable[[], None],
     sink: StatusSink,
     credentials: Credentials,
     environ: Mapping[str, str],
@@ -39,6 +40,7 @@ def open_session(
 ) -> Session:
     """Make the services and the session that offers them; it runs when a client solves with it.
 
+    `on_stream` is called when a result begins to go where it cannot be taken back from, such as stdout.
     Raises ContextError for a secret whose source is missing.
     """
     services: list[Service] = [
@@ -48,7 +50,7 @@ def open_session(
         uploads,
     ]
     if received := tuple(targets):
-        services.append(_receiving(received, stdout))
+        services.append(_receiving(received, stdout, on_stream))
     shared_key = f"{inputs.shared_key}:{node_id}" if inputs.shared_key else ""
     return Session(services, shared_key=shared_key, id=session_id)
 
@@ -70,7 +72,9 @@ def _opened(stdout: Callable[[], BinaryIO]) -> BinaryIO:
         ) from error
 
 
-def _receiving(receivers: Iterable[Receiver], stdout: Callable[[], BinaryIO]) -> Service:
+def _receiving(
+    receivers: Iterable[Receiver], stdout: Callable[[], BinaryIO], on_stream: Callable[[], None]
+) -> Service:
     from buildwright.client.session.filesend import DirectoryTarget, FileSend, FileTarget, StreamTarget, Target
 
     def target(receiver: Receiver) -> Target:
@@ -78,4 +82,4 @@ def _receiving(receivers: Iterable[Receiver], stdout: Callable[[], BinaryIO]) ->
             return DirectoryTarget(receiver.dest, delete=receiver.delete)
         return StreamTarget(_opened(stdout)) if receiver.dest == "-" else FileTarget(receiver.dest)
 
-    return FileSend({receiver.index: target(receiver) for receiver in receivers})
+    return FileSend({receiver.index: target(receiver) for receiver in receivers}, on_stream=on_stream)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
+from buildwright.build.attempts import Attempt, persist
 from buildwright.build.context import Inputs
 from buildwright.build.outputs import Receiver
 from buildwright.build.plan import NodePlan
@@ -15,8 +16,10 @@ from buildwright.build.session import open_session
 from buildwright.build.stdin import InputReader, standard_input
 from buildwright.build.translate import Daemon, translate
 from buildwright.client.client import Client
+from buildwright.client.identity import new_id
 from buildwright.client.session.upload import Uploads
 from buildwright.drivers.driver import Driver
+from buildwright.errors import ConnectError, ConnectionLostError
 from buildwright.model.request import BuildRequest, Output
 from buildwright.model.solve import SolveResult
 from buildwright.model.status import StatusSink
@@ -41,7 +44,11 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What all nodes of one build share. `ref` names it in every daemon; `vcs` are facts about the work tree."""
+    """What all nodes of one build share.
+
+    `ref` names it in every daemon where it begins, `vcs` are facts about the work tree, and `tell` hears of every
+    daemon that was lost and retried.
+    """
 
     request: BuildRequest
     ref: str
@@ -49,6 +56,7 @@ class Work:
     credentials: Credentials
     targets: tuple[Receiver, ...]
     vcs: Mapping[str, str]
+    tell: Callable[[str], None] = lambda _: None
 
 
 async def solve(
@@ -57,36 +65,77 @@ async def solve(
     driver: Driver,
     *,
     inputs: Inputs,
-    uploads: Uploads,
     outputs: tuple[Output, ...],
     sink: StatusSink,
     part: bool = False,
     session_id: str | None = None,
 ) -> SolveResult:
-    """Build a node's platforms on it. `part`: other nodes build the rest.
+    """Build a node's platforms on it, and again on another of its daemons when one is lost. `part`: other nodes
+    build the rest.
 
-    Raises members of the error tree only. After a failure or a cancellation the daemon's solve is cancelled, the
-    session is closed and no output is left half-written.
+    Every attempt has a session and a ref of its own; `session_id` is the first one's. Raises members of the error
+    tree only. After a failure or a cancellation the daemon's solve is cancelled, the session is closed and no output
+    is left half-written.
     """
+
+    async def begin(attempt: Attempt) -> SolveResult:
+        try:
+            return await _solve(
+                work,
+                share,
+                driver,
+                attempt,
+                inputs=inputs,
+                outputs=outputs,
+                part=part,
+                session_id=None if attempt.number else session_id,
+            )
+        except (ConnectError, ConnectionLostError):
+            if inputs.archive is not None and not inputs.archive.repeatable:
+                attempt.spent = "stdin has been read and was not kept"
+            raise
+
+    return await persist(begin, driver, retries=work.request.retries, sink=sink, tell=work.tell)
+
+
+async def _solve(
+    work: Work,
+    share: NodePlan,
+    driver: Driver,
+    attempt: Attempt,
+    *,
+    inputs: Inputs,
+    outputs: tuple[Output, ...],
+    part: bool,
+    session_id: str | None,
+) -> SolveResult:
+    def on_stream() -> None:
+        attempt.spent = "part of its result had been written to a stream already"
+
+    uploads = Uploads()
+    if inputs.archive is not None:
+        attrs = {**inputs.frontend_attrs, "context": uploads.add(inputs.archive.reader())}
+        inputs = replace(inputs, frontend_attrs=attrs)
     session = open_session(
         inputs,
         uploads=uploads,
         targets=work.targets,
         secrets=work.request.secrets,
         stdout=work.host.stdout,
-        sink=sink,
+        on_stream=on_stream,
+        sink=attempt.sink,
         credentials=work.credentials,
         environ=work.host.environ,
         node_id=work.host.node_id,
         session_id=session_id,
     )
-    await driver.start(sink)
+    await driver.start(attempt.sink)
     stream = await driver.open(_affinity(work.request, driver))
     async with Channel(stream, authority=driver.traits.authority, keepalive=KEEPALIVE) as channel:
         client = Client(channel)
         request = translate(
             replace(work.request, platforms=share.platforms),
-            ref=work.ref,
+            ref=new_id() if attempt.number else work.ref,
             inputs=inputs,
             outputs=outputs,
             daemon=Daemon(version=await client.info()),
@@ -94,7 +143,7 @@ async def solve(
             environ=work.host.environ,
             part=part,
         )
-        return await client.solve(request, session=session, sink=sink)
+        return await client.solve(request, session=session, sink=attempt.sink)
 
 
 def _affinity(request: BuildRequest, driver: Driver) -> str:

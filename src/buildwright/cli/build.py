@@ -91,6 +91,14 @@ _FLAGS = (
     Flag(name="no-cache", kind=Kind.BOOL, group=_RUN, help="Do not use cache when building the image"),
     Flag(name="pull", kind=Kind.BOOL, group=_RUN, help="Always attempt to pull all referenced images"),
     Flag(
+        name="retries",
+        kind=Kind.INT,
+        value="number",
+        default=1,
+        group=_RUN,
+        help="How often to begin again when a pod of the builder is lost (default: 1); never when the build fails",
+    ),
+    Flag(
         name="progress",
         value="type",
         default="auto",
@@ -125,7 +133,10 @@ def to_request(values: Values, environ: Mapping[str, str]) -> BuildRequest:
         attestations=parse_attestations(
             values.strings("attest"), provenance=values.string("provenance"), sbom=values.string("sbom")
         ),
+        retries=values.number("retries"),
     )
+    if request.retries < 0:
+        raise UsageError(f"flag --retries: {request.retries} is less than 0: give 0 to never build again")
     if values.string("iidfile") and any(output.type in ("local", "tar") for output in request.outputs):
         raise UsageError("local and tar exporters are incompatible with image ID file")
     return request
@@ -171,6 +182,9 @@ async def _run(values: Values, context: Context) -> int:
             f"No output specified with {builder.driver} driver. Build result will only remain in the build cache. "
             "To push result image into registry use --push, to write it to a file use -o type=docker,dest=FILE"
         )
+    if display.mode in (Mode.QUIET, Mode.NONE):
+        for sentence in result.losses:
+            context.warn(sentence)
     if mode is Mode.QUIET:
         context.stdout.write(f"{result.image_id}\n")
     if image_id_file:

@@ -57,6 +57,8 @@ class BuildResult:
     metadata: Mapping[str, object] = field(default_factory=dict)
     kept_in_cache_only: bool = False
     """The request named no output and the driver has no default one."""
+    losses: tuple[str, ...] = ()
+    """The daemons that were lost on the way, and on what account: one sentence each."""
 
     @property
     def image_id(self) -> str:

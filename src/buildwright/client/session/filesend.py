@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
 from buildwright.client.session.receive import FolderWriter
-from buildwright.client.session.sinks import Sink, file_sink, stream_sink
+from buildwright.client.session.sinks import Sink, file_sink, is_stream, stream_sink
 from buildwright.errors import BuildwrightError, Code, OutputError, ProtocolError, RpcError
 from buildwright.wire.proto import control_pb2
 from buildwright.wire.rpc import Handler, Metadata, ServerCall, frame
@@ -72,10 +72,12 @@ class FileSend:
 
     `failure` is the first error of this side (a full disk, a closed pipe); it says more than what the daemon makes
     of it. After a failure or cancellation no file is half-written: neither a FileTarget nor one in a folder.
+    `on_stream` is called before the first byte goes to a stream, which cannot be told to forget it.
     """
 
-    def __init__(self, targets: Mapping[int, Target]) -> None:
+    def __init__(self, targets: Mapping[int, Target], *, on_stream: Callable[[], None] = lambda: None) -> None:
         self._targets = dict(targets)
+        self._on_stream = on_stream
         self.failure: BuildwrightError | None = None
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -90,7 +92,7 @@ class FileSend:
             if isinstance(target, DirectoryTarget):
                 await _receive_folder(call, target)
             else:
-                await _receive_file(call, target)
+                await _receive_file(call, target, self._on_stream)
         except OutputError as error:
             self.failure = self.failure or error
             raise RpcError(Code.UNKNOWN, str(error)) from error
@@ -136,10 +138,14 @@ def _slices(messages: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     return (messages[start : start + _MESSAGES_PER_SLICE] for start in range(0, len(messages), _MESSAGES_PER_SLICE))
 
 
-async def _receive_file(call: ServerCall, target: FileTarget | StreamTarget | SinkTarget) -> None:
+async def _receive_file(
+    call: ServerCall, target: FileTarget | StreamTarget | SinkTarget, on_stream: Callable[[], None]
+) -> None:
     sink = await _open(target, call.metadata)
     if sink is None:
         raise RpcError(Code.ALREADY_EXISTS, "target already exists")
+    if is_stream(sink):
+        on_stream()
     try:
         while messages := await call.receive_many():
             for some in _slices(messages):

@@ -64,6 +64,11 @@ def stream_sink(stream: BinaryIO, name: str) -> Sink:
         raise OutputError(f"cannot write {name!r}: it is closed; choose another destination") from error
 
 
+def is_stream(sink: Sink) -> bool:
+    """Whether what was written is gone for good: a pipe, a device or an open stream."""
+    return isinstance(sink, _Blocking)
+
+
 class _NewFile:
     """A regular file under a temporary name beside `path`, which it takes over at the end.
 

@@ -1,0 +1,130 @@
+"""What lost its daemon begins anew on another one; what failed does not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from buildwright.drivers.driver import Driver
+from buildwright.drivers.steps import step
+from buildwright.errors import (
+    BuildwrightError,
+    ClusterError,
+    ConnectError,
+    ConnectionLostError,
+    DaemonLostError,
+    NotReadyError,
+)
+from buildwright.model.status import StatusSink, StatusUpdate, Vertex
+
+T = TypeVar("T")
+
+PAUSE = 1.0
+"""Seconds before a connection that was refused is tried again."""
+
+
+class Unfinished:
+    """Passes status on to `sink` and knows the vertices that run."""
+
+    def __init__(self, sink: StatusSink) -> None:
+        self._sink = sink
+        self._running: dict[str, Vertex] = {}
+
+    def write(self, update: StatusUpdate, /) -> None:
+        for vertex in update.vertexes:
+            if vertex.started is not None and vertex.completed is None:
+                self._running[vertex.digest] = vertex
+            else:
+                self._running.pop(vertex.digest, None)
+        self._sink.write(update)
+
+    def end(self) -> None:
+        """Report what runs as cancelled: its daemon, which would, is gone."""
+        now = time.time_ns()
+        ended = tuple(
+            replace(vertex, completed=max(now, vertex.started or 0), error="context canceled")
+            for vertex in self._running.values()
+        )
+        if ended:
+            self.write(StatusUpdate(vertexes=ended))
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One of the times that something is begun. `number` counts from 0.
+
+    `spent` is set by the work to say what of it cannot be taken back, so that it must not begin anew.
+    """
+
+    number: int
+    sink: Unfinished
+    spent: str = field(default="")
+
+
+async def persist(
+    work: Callable[[Attempt], Awaitable[T]],
+    driver: Driver,
+    *,
+    retries: int,
+    sink: StatusSink,
+    tell: Callable[[str], None] = lambda _: None,
+) -> T:
+    """The result of `work`, begun anew up to `retries` times when a daemon or the connection to it was lost.
+
+    That needs a driver with other daemons to turn to. Every loss is shown on `sink` and given to `tell` as one
+    sentence. Raises what the work raised; a loss, when it was not the first, names those before it.
+    """
+    losses: list[BuildwrightError] = []
+    while True:
+        attempt = Attempt(len(losses), Unfinished(sink))
+        try:
+            return await work(attempt)
+        except (ConnectError, ConnectionLostError) as error:
+            attempt.sink.end()
+            losses.append(error)
+            if len(losses) > retries or attempt.spent or not driver.traits.dynamic:
+                raise _final(losses, attempt.spent if len(losses) <= retries else "") from error.__cause__
+        except (NotReadyError, ClusterError) as error:
+            attempt.sink.end()
+            if not losses:
+                raise
+            raise _in_vain(losses, error) from error
+        sentence = f"{_told(losses[-1])}; building again on another pod (retry {len(losses)} of {retries})"
+        with step(sink, sentence) as shown:
+            _detail(losses[-1], shown.log)
+        tell(sentence)
+        if isinstance(losses[-1], ConnectError):
+            await asyncio.sleep(PAUSE)
+
+
+def _told(error: BuildwrightError) -> str:
+    if not isinstance(error, DaemonLostError) or not error.pod:
+        return str(error)
+    return f"pod {error.pod}" + (f" on node {error.node}" if error.node else "") + f" was lost ({error.reason})"
+
+
+def _detail(error: BuildwrightError, log: Callable[[str], None]) -> None:
+    if isinstance(error, DaemonLostError):
+        for line in (str(error), *error.log):
+            log(line)
+
+
+def _final(losses: Sequence[BuildwrightError], spent: str) -> BuildwrightError:
+    """The last loss, with what else there is to say about it."""
+    *earlier, last = losses
+    before = [told for told in dict.fromkeys(map(_told, earlier)) if told != str(last)]
+    if before:
+        last.args = (f"{last}; before that, {'; '.join(before)}", *last.args[1:])
+    if spent:
+        last.args = (f"{last}; it was not built again, since {spent}", *last.args[1:])
+    return last
+
+
+def _in_vain(losses: Sequence[BuildwrightError], error: BuildwrightError) -> BuildwrightError:
+    """The loss after which there was no other daemon."""
+    last = losses[-1]
+    last.args = (f"{last}; it could not be built again: {error}", *last.args[1:])
+    return _final(losses, "")
