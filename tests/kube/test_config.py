@@ -58,20 +58,6 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     assert "hidden" not in repr(load(str(write(tmp_path / "k", "one", current="one")), environ={}))
 
 
-def test_a_credential_plugin_of_any_version_is_told_what_it_was_configured_for(tmp_path: Path) -> None:
-    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "./plugin", "args": ["a"]}
-    content = json.loads(write(tmp_path / "k", "one", current="one").read_text())
-    content["users"][0]["user"] = {"exec": plugin}
-    (tmp_path / "k").write_text(json.dumps(content))
-    user = load(str(tmp_path / "k"), environ={}).credentials.user
-    assert user is not None
-    assert user.exec is not None
-    assert os.path.normpath(user.exec.command) == str(tmp_path / "plugin")
-    assert user.exec.env is not None
-    info = json.loads(user.exec.env[0].value)
-    assert info["apiVersion"] == "client.authentication.k8s.io/v1"
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -136,12 +122,33 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load(environ={}, home=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("user", "cluster", "words"),
+    [
+        ({"auth-provider": {"name": "gcp"}}, {}, "has an auth-provider, which Kubernetes has removed"),
+        ({"exec": 3}, {}, "the exec of its user is no mapping"),
+        ({}, {"insecure-skip-tls-verify": True, "certificate-authority-data": "eA=="}, "take one of them out"),
+        ({}, {"server": "https://[1"}, 'has the server "https://[1": write it like'),
+        ({}, {"server": "ftp://one"}, "write it like https://HOST:PORT"),
+    ],
+)
+def test_what_is_not_supported_is_told(tmp_path: Path, user: object, cluster: dict[str, Any], words: str) -> None:
+    content = json.loads(write(tmp_path / "k", "one", current="one", **cluster).read_text())
+    content["users"][0]["user"] = user
+    (tmp_path / "k").write_text(json.dumps(content))
+    with pytest.raises(ConfigurationError) as caught:
+        load(str(tmp_path / "k"), environ={})
+    assert words in str(caught.value)
+    assert f'context "one" of {tmp_path / "k"}' in str(caught.value)
+
+
 def test_in_a_pod_the_service_account_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, content in (("token", "t"), ("namespace", "ci"), ("ca.crt", "x")):
         (tmp_path / name).write_text(content)
     monkeypatch.setattr(config, "SERVICE_ACCOUNT", tmp_path)
     environ = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
     found = load(environ=environ, home=tmp_path)
     assert (found.server, found.namespace, found.context) == ("https://10.0.0.1:443", "ci", "")
+    assert load(environ={"KUBERNETES_SERVICE_HOST": "fd00::1"}, home=tmp_path).server == "https://[fd00::1]:443"
+    with pytest.raises(ConfigurationError, match='that has the context "other"'):
+        load(context="other", environ=environ, home=tmp_path)

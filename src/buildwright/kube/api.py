@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from urllib.parse import quote
 
 from buildwright.errors import ClusterError
-from buildwright.kube.failure import refusal, status_of, translated, unusable_proxy
+from buildwright.kube.failure import refusal, status_of, translated
 
 if TYPE_CHECKING:
     from lightkube import AsyncClient
@@ -84,21 +84,24 @@ class Cluster:
         if self._client is None:
             import httpx2
             from lightkube import AsyncClient
+            from lightkube.config.kubeconfig import SingleConfig
+            from lightkube.config.models import Cluster as Address
+            from lightkube.config.models import Context, User
 
             from buildwright.kube.credentials import tls
+            from buildwright.kube.transport import Transport
 
             tls(self.config)
-            with translated(self.config):
-                try:
-                    self._client = AsyncClient(
-                        self.config.credentials,
-                        namespace=self.namespace,
-                        timeout=httpx2.Timeout(20, connect=10),
-                        proxy=self.config.proxy or None,
-                        field_manager="buildwright",
-                    )
-                except (ImportError, ValueError, httpx2.InvalidURL) as error:
-                    raise unusable_proxy(self.config, error) from error
+            # The transport knows what to trust and what to show.
+            context = Context(cluster="cluster", namespace=self.namespace)
+            address = Address(server=self.config.server, insecure=True)
+            self._client = AsyncClient(
+                SingleConfig(context_name="cluster", context=context, cluster=address, user=User()),
+                namespace=self.namespace,
+                timeout=httpx2.Timeout(20, connect=10),
+                transport=Transport(self.config),
+                field_manager="buildwright",
+            )
         return self._client
 
     async def get(self, kind: Kind, name: str) -> Object | None:
@@ -121,25 +124,36 @@ class Cluster:
                 return None
             raise
 
-    async def replace(self, manifest: Mapping[str, Any], kind: Kind) -> None:
-        """Put `manifest` in the place of the object that has its name."""
-        with translated(self.config):
-            await self._connected().replace(_resource(kind)(manifest))
+    async def replace(self, manifest: Mapping[str, Any], kind: Kind, *, dry_run: bool = False) -> Object:
+        """Put `manifest` in the place of the object that has its name, and return what the server makes of it.
 
-    async def patch(self, kind: Kind, name: str, patch: Mapping[str, Any]) -> Object:
+        With a `resourceVersion` in it, a change meanwhile is a CONFLICT; `dry_run` only asks.
+        """
+        with translated(self.config):
+            return _plain(await self._connected().replace(_resource(kind)(manifest), dry_run=dry_run))
+
+    async def patch(self, kind: Kind, name: str, patch: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Apply a JSON merge patch; with a `resourceVersion` in it, a change meanwhile is a CONFLICT."""
         from lightkube.types import PatchType
 
         with translated(self.config):
             return _plain(
-                await self._connected().patch(_resource(kind), name, dict(patch), patch_type=PatchType.MERGE)
+                await self._connected().patch(
+                    _resource(kind), name, dict(patch), patch_type=PatchType.MERGE, dry_run=dry_run
+                )
             )
 
-    async def delete(self, kind: Kind, name: str) -> bool:
-        """Delete one object and, in the background, what it owns; False when there was none."""
+    async def delete(self, kind: Kind, name: str, *, orphan: bool = False) -> bool:
+        """Delete one object and, in the background, what it owns; False when there was none.
+
+        With `orphan` all that it owns stays, and it goes itself some time later.
+        """
+        from lightkube.types import CascadeType
+
+        cascade = CascadeType.ORPHAN if orphan else None
         try:
             with translated(self.config):
-                await self._connected().delete(_resource(kind), name)
+                await self._connected().delete(_resource(kind), name, cascade=cascade)
                 return True
         except ClusterError as error:
             if error.status == NOT_FOUND:
@@ -147,11 +161,13 @@ class Cluster:
             raise
 
     async def list(
-        self, kind: Kind, *, labels: Mapping[str, str] | None = None, name: str = ""
+        self, kind: Kind, *, labels: Mapping[str, str] | None = None, name: str = "", everywhere: bool = False
     ) -> tuple[tuple[Object, ...], str]:
-        """The objects that have all of `labels` (and `name`), and the version of the list."""
+        """The objects that have all of `labels` (and `name`), and the version of the list; of all namespaces if
+        `everywhere`."""
         with translated(self.config):
-            found = self._connected().list(_resource(kind), **_selection(labels, name))
+            namespace = "*" if everywhere else None
+            found = self._connected().list(_resource(kind), namespace=namespace, **_selection(labels, name))
             objects = tuple([_plain(item) async for item in found])
             return objects, found.resourceVersion
 

@@ -3,19 +3,21 @@
 Follows client-go's loading rules (tools/clientcmd): an explicit path, else the list in `$KUBECONFIG`, else
 `~/.kube/config`, else the service account of the pod. Files of a list are merged, the first to define a name wins,
 and relative paths count from the file that holds them. YAML is read here so that every error names its file;
-lightkube's types and its authentication take over from there.
+lightkube's types hold what was read.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from buildwright.errors import ConfigurationError
+from buildwright.kube import plugin
+from buildwright.kube.plugin import Plugin
 
 if TYPE_CHECKING:
     from lightkube.config.kubeconfig import SingleConfig
@@ -23,18 +25,23 @@ if TYPE_CHECKING:
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 _PATHS = {"cluster": ("certificate-authority",), "user": ("client-certificate", "client-key", "tokenFile")}
-_EXEC_INFO = "KUBERNETES_EXEC_INFO"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterConfig:
-    """One cluster as one user sees it. `origin` says in a message where this comes from."""
+    """One cluster as one user sees it. `origin` says in a message where this comes from.
+
+    `server_name` is the name in the server's certificate when it is not that of `server`. `plugin` gives what shows
+    the user, as far as `credentials` do not.
+    """
 
     server: str
     namespace: str
     context: str
     origin: str
     proxy: str = ""
+    server_name: str = ""
+    plugin: Plugin | None = field(default=None, repr=False)
     credentials: SingleConfig = field(repr=False)
 
 
@@ -52,7 +59,11 @@ def load(
         merged = merge([(path, read(path)) for path in paths])
         return select(merged, " and ".join(map(str, paths)), context)
     if "KUBERNETES_SERVICE_HOST" in environ and (SERVICE_ACCOUNT / "token").exists():
-        return _in_cluster()
+        if context:
+            raise ConfigurationError(
+                f'no kubeconfig was found that has the context "{context}": set KUBECONFIG to one that has it'
+            )
+        return _in_cluster(environ)
     raise ConfigurationError(
         "no Kubernetes configuration was found: set KUBECONFIG or create ~/.kube/config "
         "(kubectl config view shows what kubectl uses)"
@@ -144,20 +155,13 @@ def select(merged: Merged, origin: str, context: str = "") -> ClusterConfig:
     cluster_path, cluster = _lookup(merged.cluster, str(chosen.get("cluster") or ""), "cluster", name, origin)
     user_name = str(chosen.get("user") or "")
     user_path, user = _lookup(merged.user, user_name, "user", name, origin) if user_name else (cluster_path, {})
-    single = _single(
-        name,
+    return single(
         cluster=_resolved(cluster, cluster_path, "cluster"),
-        user=_with_exec_info(_resolved(user, user_path, "user"), user_path),
+        user=_resolved(user, user_path, "user"),
         namespace=str(chosen.get("namespace") or ""),
-        origin=origin,
-    )
-    return ClusterConfig(
-        server=single.cluster.server.rstrip("/"),
-        namespace=single.namespace,
         context=name,
         origin=origin,
-        proxy=str(cluster.get("proxy-url") or ""),
-        credentials=single,
+        folder=str(user_path.parent.absolute()),
     )
 
 
@@ -183,60 +187,82 @@ def _resolved(entry: Mapping[str, Any], path: Path, kind: str) -> dict[str, Any]
     return resolved
 
 
-def _with_exec_info(user: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Prepare a credential plugin for lightkube, which knows the two beta versions and sets no exec info.
+def single(
+    *, cluster: Mapping[str, Any], user: Mapping[str, Any], namespace: str, context: str, origin: str, folder: str
+) -> ClusterConfig:
+    """One cluster and one user in the words of a kubeconfig; plugins are found from `folder`.
 
-    What it reads of the answer (`status.token`) is the same in all versions; plugins see the version they were
-    configured for.
+    Raises ConfigurationError naming `context` and `origin` for what is malformed or not supported.
     """
-    plugin = user.get("exec")
-    if not isinstance(plugin, dict):
-        return user
-    version = str(plugin.get("apiVersion") or "client.authentication.k8s.io/v1")
-    command = str(plugin.get("command") or "")
-    if os.path.dirname(command):
-        command = os.path.join(path.parent.absolute(), command)
-    info = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
-    environment = [*(plugin.get("env") or []), {"name": _EXEC_INFO, "value": json.dumps(info)}]
-    if version == "client.authentication.k8s.io/v1":
-        version = "client.authentication.k8s.io/v1beta1"
-    return {**user, "exec": {**plugin, "apiVersion": version, "command": command, "env": environment}}
-
-
-def _single(
-    context: str, *, cluster: dict[str, Any], user: dict[str, Any], namespace: str, origin: str
-) -> SingleConfig:
     import msgspec
-    from lightkube.config.kubeconfig import KubeConfig
+    from lightkube.config.kubeconfig import SingleConfig
+    from lightkube.config.models import Cluster, Context, User
 
-    content = {
-        "current-context": context,
-        "clusters": [{"name": "cluster", "cluster": cluster}],
-        "users": [{"name": "user", "user": user}],
-        "contexts": [
-            {"name": context, "context": {"cluster": "cluster", "user": "user", "namespace": namespace or None}}
-        ],
-    }
+    where = f'context "{context}" of {origin}'
     if not cluster.get("server"):
-        raise ConfigurationError(f'the cluster of context "{context}" in kubeconfig {origin} has no server')
+        raise ConfigurationError(f"the cluster of {where} has no server")
+    stated = user.get("exec")
+    if stated is not None and not isinstance(stated, dict):
+        raise ConfigurationError(f"{where} is malformed: the exec of its user is no mapping")
+    if user.get("auth-provider") and not stated:
+        raise ConfigurationError(
+            f"{where} has an auth-provider, which Kubernetes has removed: get a new kubeconfig, with a credential "
+            "plugin"
+        )
+    told = {key: value for key, value in user.items() if key not in ("exec", "auth-provider")}
     try:
-        return cast("SingleConfig", KubeConfig.from_dict(content).get())
+        found = msgspec.convert(cluster, Cluster)
+        credentials = SingleConfig(
+            context_name=context,
+            context=Context(cluster="cluster", user="user", namespace=namespace or None),
+            cluster=found,
+            user=msgspec.convert(told, User),
+        )
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f'context "{context}" of kubeconfig {origin} is malformed: {error}') from error
-
-
-def _in_cluster() -> ClusterConfig:
-    from lightkube.config.kubeconfig import KubeConfig
-    from lightkube.core.exceptions import ConfigError
-
-    try:
-        single = cast("SingleConfig", KubeConfig.from_service_account(SERVICE_ACCOUNT).get())
-    except (ConfigError, OSError, KeyError) as error:
-        raise ConfigurationError(f"the pod's service account in {SERVICE_ACCOUNT} is unusable: {error}") from error
+        raise ConfigurationError(f"{where} is malformed: {error}") from error
+    if found.insecure and (found.certificate_auth or found.certificate_auth_data):
+        raise ConfigurationError(
+            f"{where} has a certificate authority beside insecure-skip-tls-verify: take one of them out"
+        )
     return ClusterConfig(
-        server=single.cluster.server,
-        namespace=single.namespace,
-        context="",
-        origin=f"the service account in {SERVICE_ACCOUNT}",
-        credentials=single,
+        server=_address(found.server, where),
+        namespace=credentials.namespace,
+        context=context,
+        origin=origin,
+        proxy=str(cluster.get("proxy-url") or ""),
+        server_name=str(cluster.get("tls-server-name") or ""),
+        plugin=plugin.read(stated, cluster, folder, where) if stated else None,
+        credentials=credentials,
     )
+
+
+def _address(server: str, where: str) -> str:
+    """As kubectl takes it: a host alone is spoken to by HTTP."""
+    address = server if "://" in server else f"http://{server}"
+    try:
+        parts = urlsplit(address)
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigurationError(f'the cluster of {where} has the server "{server}": write it like https://HOST:PORT')
+    return address.rstrip("/")
+
+
+def _in_cluster(environ: Mapping[str, str]) -> ClusterConfig:
+    host, port = environ["KUBERNETES_SERVICE_HOST"], environ.get("KUBERNETES_SERVICE_PORT") or "443"
+    namespace = SERVICE_ACCOUNT / "namespace"
+    try:
+        return single(
+            cluster={
+                "server": f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+                "certificate-authority": str(SERVICE_ACCOUNT / "ca.crt"),
+            },
+            user={"tokenFile": str(SERVICE_ACCOUNT / "token")},
+            namespace=namespace.read_text(encoding="utf-8").strip() if namespace.exists() else "",
+            context="",
+            origin=f"the service account in {SERVICE_ACCOUNT}",
+            folder=str(SERVICE_ACCOUNT),
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the pod's service account in {SERVICE_ACCOUNT} is unusable: {error}") from error

@@ -1,11 +1,16 @@
-"""TLS and the Authorization header for connections that lightkube does not make itself."""
+"""How the user is shown to the API server: the Authorization header and the TLS context, for REST and exec alike."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from buildwright.errors import ConfigurationError
+from buildwright.kube import plugin
+from buildwright.kube.failure import context_of
+from buildwright.kube.plugin import Credential
 
 if TYPE_CHECKING:
     import ssl
@@ -13,48 +18,118 @@ if TYPE_CHECKING:
     from buildwright.kube.config import ClusterConfig
 
 
-def tls(config: ClusterConfig) -> ssl.SSLContext | None:
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """`tls` is None for a server without TLS."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    tls: ssl.SSLContext | None
+    credential: Credential | None = field(default=None, repr=False)
+
+
+async def prove(config: ClusterConfig, *, refused: Proof | None = None) -> Proof:
+    """What to show now. A token's file is read each time, since tokens are replaced; a plugin is run when needed.
+
+    `refused` is what the server answered 401 to; the same again means that there is nothing better. Raises
+    ConfigurationError for material that cannot be got or used.
+    """
+    found = None
+    if config.plugin is not None:
+        found = await plugin.credential(
+            config.plugin, context_of(config), refused=refused.credential if refused else None
+        )
+    return Proof(_authorization(config, found), tls(config, found), found)
+
+
+def _authorization(config: ClusterConfig, found: Credential | None) -> dict[str, str]:
+    user = config.credentials.user
+    token = found.token if found is not None else ""
+    if user is not None and user.token_file:
+        try:
+            with open(user.token_file, encoding="utf-8") as file:
+                token = file.read().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            if not user.token:
+                why = getattr(error, "strerror", None) or "it is no text"
+                raise ConfigurationError(
+                    f"the token of {context_of(config)} cannot be read from {user.token_file}: {why}"
+                ) from error
+            token = user.token
+    elif user is not None and user.token:
+        token = user.token
+    if token:
+        return {"Authorization": f"Bearer {token}"}
+    if user is not None and user.username and user.password:
+        import base64
+
+        pair = base64.b64encode(f"{user.username}:{user.password}".encode()).decode()
+        return {"Authorization": f"Basic {pair}"}
+    return {}
+
+
+def tls(config: ClusterConfig, found: Credential | None = None) -> ssl.SSLContext | None:
     """What `config` trusts and shows; None for a server without TLS. Raises ConfigurationError for bad material."""
     if not config.server.startswith("https:"):
         return None
     import binascii
     import ssl
 
-    from lightkube.config.client_adapter import verify_cluster
-
-    single = config.credentials
+    cluster, user = config.credentials.cluster, config.credentials.user
     try:
-        assert single.user is not None
-        return verify_cluster(single.cluster, single.user, single.abs_file)
-    except (ssl.SSLError, binascii.Error, OSError, TypeError) as error:
+        authority = _material(cluster.certificate_auth, cluster.certificate_auth_data)
+        if found is not None and found.certificate:
+            certificate, key = found.certificate.encode(), found.key.encode()
+        elif user is not None:
+            certificate = _material(user.client_cert, user.client_cert_data)
+            key = _material(user.client_key, user.client_key_data)
+        else:
+            certificate = key = b""
+        if bool(certificate) != bool(key):
+            raise ValueError("a client certificate or its key is there without the other")
+        return _context(authority, cluster.insecure, certificate, key)
+    except (ssl.SSLError, binascii.Error, OSError, ValueError) as error:
         raise ConfigurationError(
-            f'the certificates of context "{config.context}" in {config.origin} cannot be used ({error}): '
-            "get a new kubeconfig for this cluster"
+            f"the certificates of {context_of(config)} cannot be used ({error}): get a new kubeconfig "
+            "for this cluster"
         ) from error
 
 
-async def authorization(config: ClusterConfig, *, refused: bool = False) -> dict[str, str]:
-    """Header fields that identify the user; `refused` asks for fresh ones after the server said 401.
+def _material(path: str | None, data: str | None) -> bytes:
+    """PEM text. Data go before a file, as with kubectl."""
+    if data:
+        import base64
 
-    Runs the kubeconfig's credential plugin when it names one. Raises what `api.translated` knows.
-    """
-    from lightkube.config.client_adapter import user_auth
+        return base64.b64decode("".join(data.split()), validate=True)
+    if path:
+        with open(path, "rb") as file:
+            return file.read()
+    return b""
 
-    auth = user_auth(config.credentials.user)
-    if auth is None:
-        return {}
-    import httpx2
 
-    request = httpx2.Request("GET", config.server)
-    flow = cast("AsyncGenerator[Any, Any]", auth.async_auth_flow(request))
-    try:
-        request = await anext(flow)
-        if refused:
-            try:
-                request = await flow.asend(httpx2.Response(401, request=request))
-            except StopAsyncIteration:
-                pass
-    finally:
-        await flow.aclose()
-    value = request.headers.get("Authorization")
-    return {"Authorization": value} if value else {}
+@lru_cache(maxsize=16)
+def _context(authority: bytes, insecure: bool, certificate: bytes, key: bytes) -> ssl.SSLContext:
+    """Made once for the same material, since that takes a millisecond or more."""
+    import ssl
+
+    if authority or insecure:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    else:
+        import httpx2
+
+        context = httpx2.create_ssl_context()
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if authority:
+        context.load_verify_locations(cadata=authority.decode("ascii", "ignore"))
+    if certificate:
+        import os
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="buildwright-") as folder:
+            # The library reads no certificate from memory; the folder is its owner's alone.
+            path = os.path.join(folder, "client.pem")
+            with open(path, "wb") as file:
+                file.write(certificate + b"\n" + key)
+            context.load_cert_chain(path, password=lambda: b"")
+    return context

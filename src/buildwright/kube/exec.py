@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from buildwright.errors import BuildwrightError, ConnectionLostError, ProtocolError
-from buildwright.kube.failure import refusal, status_of, translated, unreachable, unusable_proxy
+from buildwright.kube.failure import refusal, status_of, unreachable
 from buildwright.kube.frames import STDIN, V4, V5, ExecEnd, ExecOutput, closing, split
 from buildwright.wire.stream import Buffer
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
     from buildwright.kube.api import Cluster
+    from buildwright.kube.credentials import Proof
 
 PING_INTERVAL = 15.0
 SILENCE = 30.0
@@ -38,29 +39,52 @@ async def connect(cluster: Cluster, pod: str, container: str, command: Sequence[
     Raises ClusterError when the server refuses, ConnectError when it cannot be reached and ConfigurationError for
     certificates and credentials. That the command could not be started shows at the first read.
     """
-    connection = await _handshake(cluster, pod, container, command, refused=False)
+    connection = await _handshake(cluster, pod, container, command)
     return ExecStream(connection, pod)
 
 
+async def output_of(cluster: Cluster, pod: str, container: str, command: Sequence[str]) -> tuple[bytes, ExecEnd]:
+    """Run a short command in a container to its end: what it wrote to stdout, and how it ended.
+
+    Raises as `connect` does, and ConnectionLostError when the connection ends before the command.
+    """
+    stream = await connect(cluster, pod, container, command)
+    try:
+        pieces = []
+        try:
+            await stream.close_write()
+            while piece := await stream.read():
+                pieces.append(piece)
+        except ConnectionLostError:
+            if stream.end is None:
+                raise
+        return b"".join(pieces), stream.end or ExecEnd(success=True)
+    finally:
+        await stream.aclose()
+
+
 async def _handshake(
-    cluster: Cluster, pod: str, container: str, command: Sequence[str], *, refused: bool
+    cluster: Cluster, pod: str, container: str, command: Sequence[str], *, refused: Proof | None = None
 ) -> ClientConnection:
     from websockets.asyncio.client import connect as connect_websocket
-    from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI, ProxyError
+    from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, ProxyError
     from websockets.typing import Subprotocol
 
-    from buildwright.kube.credentials import authorization, tls
+    from buildwright.kube.credentials import prove
+    from buildwright.kube.transport import proxy_of
 
     config = cluster.config
-    with translated(config):
-        headers = await authorization(config, refused=refused)
-    context = tls(config)
+    proxy = proxy_of(config)
+    proof = await prove(config, refused=refused)
+    named: dict[str, Any] = (
+        {"server_hostname": config.server_name} if config.server_name and proof.tls is not None else {}
+    )
     try:
         return await connect_websocket(
             exec_url(config.server, cluster.namespace, pod, container, command),
-            ssl=context,
+            ssl=proof.tls,
             subprotocols=[Subprotocol(V5), Subprotocol(V4)],
-            additional_headers=headers,
+            additional_headers=proof.headers,
             user_agent_header="buildwright",
             compression=None,
             max_size=None,
@@ -69,17 +93,16 @@ async def _handshake(
             open_timeout=_CONNECT_TIMEOUT,
             close_timeout=_CLOSE_TIMEOUT,
             write_limit=(1 << 20, 256 << 10),
-            proxy=config.proxy or True,
+            proxy=proxy or None,
             logger=_log,
+            **named,
         )
     except InvalidStatus as error:
         status = error.response.status_code
-        if status == 401 and not refused:
-            return await _handshake(cluster, pod, container, command, refused=True)
+        if status == 401 and refused is None and await prove(config, refused=proof) != proof:
+            return await _handshake(cluster, pod, container, command, refused=proof)
         said = status_of(error.response.body or b"")
         raise refusal(config, status, str(said.get("reason") or ""), str(said.get("message") or "")) from error
-    except (InvalidProxy, ImportError) as error:
-        raise unusable_proxy(config, error) from error
     except ProxyError as error:
         raise unreachable(config, error) from error
     except (InvalidHandshake, InvalidURI) as error:
@@ -116,6 +139,7 @@ class ExecStream:
         self._closed = False
         self._failure: BuildwrightError | None = None
         self._moved = 0
+        self._heard = asyncio.get_running_loop().time()
         self._tasks = (
             asyncio.create_task(self._receive(), name=f"receiver of {pod}"),
             asyncio.create_task(self._watch_silence(ping_interval), name=f"keepalive of {pod}"),
@@ -124,6 +148,11 @@ class ExecStream:
     @property
     def end(self) -> ExecEnd | None:
         return self._output.end
+
+    @property
+    def heard(self) -> float:
+        """When the loop's clock showed what last arrived, or the stream's beginning."""
+        return self._heard
 
     def last_words(self) -> str:
         """The last line of the command's stderr."""
@@ -155,6 +184,7 @@ class ExecStream:
             while self._output.end is None:
                 data = self._output.feed(await self._connection.recv(decode=False))
                 self._moved += 1
+                self._heard = asyncio.get_running_loop().time()
                 self._news.set()
                 if data:
                     self._arrived.append(data)

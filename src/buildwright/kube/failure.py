@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def translated(config: ClusterConfig) -> Iterator[None]:
     """Raise ClusterError, ConnectError or ConfigurationError for what goes wrong inside."""
     import httpx2
-    from lightkube.core.exceptions import ApiError, ConfigError
+    from lightkube.core.exceptions import ApiError
 
     try:
         yield
@@ -26,8 +26,6 @@ def translated(config: ClusterConfig) -> Iterator[None]:
         raise refusal(config, int(status.code or 0), status.reason or "", status.message or "") from error
     except httpx2.HTTPStatusError as error:
         raise refusal(config, error.response.status_code, "", "") from error
-    except (ConfigError, FileNotFoundError, KeyError) as error:
-        raise _credentials(config, error) from error
     except (httpx2.HTTPError, OSError) as error:
         raise unreachable(config, error) from error
 
@@ -54,37 +52,22 @@ def unreachable(config: ClusterConfig, error: BaseException) -> BuildwrightError
         if isinstance(cause, ssl.SSLCertVerificationError):
             return ConfigurationError(
                 f"the certificate of {config.server} cannot be trusted ({cause.verify_message}): check the server "
-                f"and the certificate-authority of {_context(config)}"
+                f"and the certificate-authority of {context_of(config)}"
             )
     causes = [text for cause in _chain(error) if (text := _words(cause))]
     why = causes[-1] if causes else type(error).__name__
     return ConnectError(
         f"the Kubernetes API server {config.server} cannot be reached ({why}): check that the cluster is up and "
-        f"that {_context(config)} is the right one"
+        f"that {context_of(config)} is the right one"
     )
 
 
-def unusable_proxy(config: ClusterConfig, error: Exception) -> ConfigurationError:
+def unusable_proxy(config: ClusterConfig, why: str) -> ConfigurationError:
     """The proxy on the way to the API server is one that cannot be spoken to. Its address may hold a password."""
-    why = (
-        "SOCKS is not supported"
-        if isinstance(error, ImportError)
-        else getattr(error, "msg", "its address is malformed")
-    )
     return ConfigurationError(
-        f"the proxy for {config.server} cannot be used ({why}): set proxy-url of {_context(config)}, or HTTPS_PROXY, "
-        "to an http:// address"
+        f"the proxy for {config.server} cannot be used ({why}): set proxy-url of {context_of(config)}, or "
+        "HTTPS_PROXY, to an http:// address"
     )
-
-
-def _credentials(config: ClusterConfig, error: Exception) -> ConfigurationError:
-    if isinstance(error, KeyError):
-        why = f"its answer has no {error}"
-    elif isinstance(error, FileNotFoundError):
-        why = f"{error.filename or error} was not found"
-    else:
-        why = " ".join(str(error).split())
-    return ConfigurationError(f"credentials for {_context(config)} could not be got: {why}")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -104,12 +87,12 @@ def _words(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _context(config: ClusterConfig) -> str:
+def context_of(config: ClusterConfig) -> str:
     return f'context "{config.context}" of {config.origin}' if config.context else config.origin
 
 
 def _user(config: ClusterConfig) -> str:
-    return f"the user of {_context(config)}" if config.context else config.origin
+    return f"the user of {context_of(config)}" if config.context else config.origin
 
 
 def status_of(body: bytes | bytearray) -> dict[str, Any]:

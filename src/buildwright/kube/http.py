@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from buildwright.kube.failure import unusable_proxy
-
 if TYPE_CHECKING:
     import httpx2
 
@@ -21,19 +19,14 @@ def client(config: ClusterConfig, *, endless: bool = False) -> httpx2.AsyncClien
     that cannot be used; what its requests raise is for `failure.translated`.
     """
     import httpx2
-    from lightkube.config.client_adapter import user_auth
 
     from buildwright.kube.credentials import tls
+    from buildwright.kube.transport import Transport
 
-    context = tls(config)
-    try:
-        return httpx2.AsyncClient(
-            base_url=config.server,
-            verify=context if context is not None else False,
-            auth=user_auth(config.credentials.user),
-            proxy=config.proxy or None,
-            timeout=httpx2.Timeout(_ANSWER, connect=_CONNECT, read=None if endless else _ANSWER),
-            headers={"User-Agent": "buildwright"},
-        )
-    except (ImportError, ValueError, httpx2.InvalidURL) as error:
-        raise unusable_proxy(config, error) from error
+    tls(config)
+    return httpx2.AsyncClient(
+        base_url=config.server,
+        transport=Transport(config),
+        timeout=httpx2.Timeout(_ANSWER, connect=_CONNECT, read=None if endless else _ANSWER),
+        headers={"User-Agent": "buildwright"},
+    )

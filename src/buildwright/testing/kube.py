@@ -21,13 +21,16 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from buildwright.errors import ConnectionLostError
 from buildwright.kube.frames import CLOSE, STATUS, STDERR, STDIN, STDOUT, V4, V5, split
 from buildwright.wire.memory import memory_pair
 from buildwright.wire.stream import ByteStream
+
+if TYPE_CHECKING:
+    import ssl
 
 Object = dict[str, Any]
 ExecHandler = Callable[[ByteStream], Awaitable[int]]
@@ -39,6 +42,8 @@ _KINDS = {
     "secrets": "Secret",
     "persistentvolumeclaims": "PersistentVolumeClaim",
     "pods": "Pod",
+    "leases": "Lease",
+    "poddisruptionbudgets": "PodDisruptionBudget",
     "nodes": "Node",
     "storageclasses": "StorageClass",
 }
@@ -75,7 +80,7 @@ class _Watch:
 class ApiServer:
     """See the module. `requests` lists (verb, resource, name) of all that came."""
 
-    def __init__(self, *, subprotocols: tuple[str, ...] = (V5, V4)) -> None:
+    def __init__(self, *, subprotocols: tuple[str, ...] = (V5, V4), tls: ssl.SSLContext | None = None) -> None:
         self.objects: dict[tuple[str, str, str], Object] = {}
         self.requests: list[tuple[str, str, str]] = []
         self.headers: list[Mapping[str, str]] = []
@@ -89,6 +94,7 @@ class ApiServer:
         self.denied: set[tuple[str, str]] = set()
         self.address = ""
         self._subprotocols = subprotocols
+        self._tls = tls
         self._version = 0
         self._came = asyncio.Event()
         self._watches: list[_Watch] = []
@@ -96,8 +102,8 @@ class ApiServer:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self.address = f"{'https' if self._tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._stack.push_async_callback(self._close, server)
         return self
 
@@ -230,7 +236,7 @@ class ApiServer:
             items = [
                 item
                 for (kind, space, _), item in self.objects.items()
-                if (kind, space) == (plural, namespace) and _selected(item, request.query)
+                if kind == plural and namespace in ("", space) and _selected(item, request.query)
             ]
             return 200, {"kind": f"{_KINDS[plural]}List", "metadata": {"resourceVersion": str(self._version)}} | {
                 "items": items
@@ -247,6 +253,9 @@ class ApiServer:
         if request.verb == "update":
             self.put(plural, request.body, namespace)
         elif request.verb == "patch":
+            wanted = request.body.get("metadata", {}).get("resourceVersion", found["metadata"]["resourceVersion"])
+            if wanted != found["metadata"]["resourceVersion"]:
+                return 409, _status(Refusal(409, "Conflict", f'{plural} "{name}" has been modified'))
             patched = _merged(found, request.body)
             self.put(plural, patched, namespace)
             if plural in _WORKLOADS:
