@@ -10,6 +10,13 @@ from contextlib import contextmanager
 from buildwright.model.status import StatusSink, StatusUpdate, Vertex, VertexLog, VertexStatus
 
 
+class Unseen:
+    """A sink for what nobody watches."""
+
+    def write(self, update: StatusUpdate, /) -> None:
+        pass
+
+
 class Step:
     """A vertex that is going on. Made by `step`."""
 

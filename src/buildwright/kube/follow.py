@@ -12,17 +12,22 @@ from buildwright.kube.api import FORBIDDEN, GONE, Cluster, Kind, Object
 _POLL = 1.0
 """Seconds between two reads where watching is not allowed, and before a lost watch is taken up again."""
 _PATIENCE = 10
-"""How many times in a row the server may be lost before that is an error."""
+"""How many times in a row the server may be lost, unless the caller says otherwise."""
 
 
 async def follow(
-    cluster: Cluster, kind: Kind, *, labels: Mapping[str, str] | None = None, name: str = ""
+    cluster: Cluster,
+    kind: Kind,
+    *,
+    labels: Mapping[str, str] | None = None,
+    name: str = "",
+    patience: int = _PATIENCE,
 ) -> AsyncGenerator[tuple[Object, ...], None]:
     """The objects that have all of `labels`, or the one called `name`: now, and again after every change, for ever.
 
     Begins anew when a watch is lost or too old. Where `watch` is not allowed it reads every second instead; one
     named object is read by whichever of `get` and `list` is allowed. Raises ClusterError when neither is, and
-    ConnectError when the server stays away.
+    ConnectError when the server could not be reached more than `patience` times in a row, a second apart.
     """
     following = _Following(cluster, kind, dict(labels or {}), name)
     lost = 0
@@ -36,7 +41,7 @@ async def follow(
                     yield changed
         except ConnectError:
             lost += 1
-            if lost > _PATIENCE:
+            if lost > patience:
                 raise
         except ClusterError as error:
             if error.status != GONE and error.status < 500:

@@ -244,7 +244,9 @@ def test_a_refused_call_is_an_error_and_not_inactive(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
-def test_pods_that_are_not_ready_are_not_opened(tmp_path: Path) -> None:
+def test_pods_that_are_not_ready_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("buildwright.drivers.kubernetes.driver._REPLACEMENT", 0.1)
+
     async def scenario(server: ApiServer, driver: Driver) -> None:
         await driver.start(Sink())
         server.update_pod("b-0-0", conditions=[{"type": "Ready", "status": "False"}])

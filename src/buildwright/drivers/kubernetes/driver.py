@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from buildwright.drivers.driver import Driver, Instance, NodeInfo, NodeStatus, Traits, quiet
@@ -16,10 +17,10 @@ from buildwright.drivers.kubernetes.options import LoadBalance
 from buildwright.drivers.kubernetes.placement import PLATFORM_ANNOTATION
 from buildwright.drivers.kubernetes.readiness import Boot
 from buildwright.drivers.kubernetes.stream import PodStream
-from buildwright.drivers.steps import step
+from buildwright.drivers.steps import Step, Unseen, step
 from buildwright.drivers.values import human
 from buildwright.errors import ClusterError, ConnectError, NotReadyError, UsageError
-from buildwright.kube.api import POD, Cluster, Object
+from buildwright.kube.api import NOT_FOUND, POD, Cluster, Object
 from buildwright.kube.objects import Pod, Workload
 from buildwright.model.node import Node
 from buildwright.model.platform import Platform
@@ -28,6 +29,10 @@ from buildwright.wire.stream import ByteStream
 
 _ATTEMPTS = 4
 _FIRST_DELAY = 0.5
+_REPLACEMENT = 30.0
+"""Seconds that `open` waits for a pod."""
+_OUTAGE = 60
+"""Seconds that the API server may be away after a loss."""
 
 
 class KubernetesDriver:
@@ -64,47 +69,52 @@ class KubernetesDriver:
 
     async def start(self, sink: StatusSink, /) -> None:
         async with await connect(self._fleet) as cluster:
-            found = await cluster.get(self._fleet.kind, self._fleet.name) if self._fleet.options.managed else None
+            if self._losses:
+                await self._replace(cluster, sink)
+                return
+            managed = self._fleet.options.managed
+            found = await cluster.get(self._fleet.kind, self._fleet.name) if managed else None
             if found is not None:
                 await objects.adopt(cluster, self._fleet, found)
-            if self._losses:
-                await self._replace(cluster, found, sink)
-            elif found is None or Workload.read(found).idle:
+            asleep = managed and (found is None or not Workload.read(found).replicas)
+            if asleep or not await self._any_ready(cluster):
                 await self._boot(cluster, found, sink)
 
     async def _boot(self, cluster: Cluster, found: Object | None, sink: StatusSink) -> None:
         options = self._fleet.options
-        if not options.managed and any(pod.ready for pod in await self._pods(cluster)):
-            return
         with step(sink, "[internal] booting buildkit") as shown:
             want = await objects.wake(cluster, self._fleet, found) if options.managed else 1
             with shown.part(f"waiting for {want} pods to be ready, timeout: {human(options.timeout)}"):
-                await boot.wait(cluster, self._fleet, want, shown)
+                await boot.wait(cluster, self._fleet, want, shown, made=found is None)
 
-    async def _replace(self, cluster: Cluster, found: Object | None, sink: StatusSink) -> None:
-        """Wait for a pod in which no build was lost, if there is none."""
-        if any(pod.ready for pod in self._losses.whole(await self._pods(cluster))):
-            return
+    async def _replace(self, cluster: Cluster, sink: StatusSink) -> None:
+        """Wait for a pod to build in after a loss, and before that for the API server, which may be why."""
         with step(sink, "[internal] waiting for another pod") as shown:
             if self._fleet.options.managed:
+                found = await boot.workload(cluster, self._fleet, patience=_OUTAGE)
+                if found is None:
+                    raise NotReadyError(f"node {self._fleet.node.name} was removed meanwhile: create it again")
                 await objects.wake(cluster, self._fleet, found)
-            await boot.wait(cluster, self._fleet, 1, shown, self._losses)
+            await boot.wait(cluster, self._fleet, 1, shown, self._losses, made=found is None)
 
     async def open(self, affinity: str = "", /) -> ByteStream:
         from buildwright.kube import exec as pod_exec
 
         cluster = await connect(self._fleet)
         try:
+            await self._expect(cluster)
             for attempt in range(_ATTEMPTS):
                 pod = await self._choose(cluster, affinity)
                 container = container_of(pod)
                 try:
                     stream = await pod_exec.connect(cluster, pod.name, container, ("buildctl", "dial-stdio"))
                     return PodStream(stream, cluster, pod, container, on_loss=self._losses.note)
-                except (ConnectError, ClusterError) as error:
-                    passing = isinstance(error, ClusterError) and error.status >= 500
-                    if not passing or attempt == _ATTEMPTS - 1:
+                except ClusterError as error:
+                    if error.status < 500 and error.status != NOT_FOUND:
                         raise
+                    self._losses.note(pod)
+                    if attempt == _ATTEMPTS - 1:
+                        raise ConnectError(f"pod {pod.name} on {pod.node} cannot be reached: {error}") from error
                 # A node that has just joined refuses its API server until its certificate is signed.
                 await asyncio.sleep(_FIRST_DELAY * 2**attempt)
             raise AssertionError("unreachable")
@@ -140,6 +150,16 @@ class KubernetesDriver:
     async def _pods(self, cluster: Cluster) -> list[Pod]:
         items, _ = await cluster.list(POD, labels=self._fleet.labels)
         return [Pod.read(item) for item in items]
+
+    async def _any_ready(self, cluster: Cluster) -> bool:
+        return any(pod.ready for pod in await self._pods(cluster))
+
+    async def _expect(self, cluster: Cluster) -> None:
+        """Wait a while for a pod if one is due: a workload replaces those that went just now."""
+        if self._fleet.options.managed and not await self._any_ready(cluster):
+            with suppress(NotReadyError, TimeoutError):
+                async with asyncio.timeout(_REPLACEMENT):
+                    await boot.wait(cluster, self._fleet, 1, Step(Unseen(), ""), self._losses)
 
     async def _choose(self, cluster: Cluster, affinity: str) -> Pod:
         pods = await self._pods(cluster)

@@ -46,23 +46,27 @@ class Fleet:
 class Losses:
     """The pods that this process has lost builds in, so that the next one goes elsewhere.
 
-    A container that has been restarted since is as good as another pod; a lost one is taken only when all are.
+    Other nodes come first, since a node may be why. A container that has been restarted since is as good as another
+    pod; one that goes on as if nothing had happened is taken only when there is none.
     """
 
     _lost: dict[str, int] = field(default_factory=dict)
     """How often the containers of a pod, by uid, had been restarted when it was lost."""
+    _nodes: set[str] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         return bool(self._lost)
 
     def note(self, pod: Pod) -> None:
         self._lost[pod.uid] = _restarts(pod)
+        self._nodes.add(pod.node)
 
     def whole(self, pods: Sequence[Pod]) -> list[Pod]:
-        """Those of `pods` that may take a build: never lost, else restarted since."""
-        untouched = [pod for pod in pods if pod.uid not in self._lost]
+        """Those of `pods` that should take a build: the best of them that are ready; all when none is."""
+        other = [pod for pod in pods if pod.uid not in self._lost]
+        elsewhere = [pod for pod in other if pod.node not in self._nodes]
         renewed = [pod for pod in pods if pod.uid in self._lost and _restarts(pod) > self._lost[pod.uid]]
-        return untouched if any(pod.ready for pod in untouched) or not renewed else renewed
+        return next((some for some in (elsewhere, other, renewed) if any(pod.ready for pod in some)), list(pods))
 
 
 def _restarts(pod: Pod) -> int:
