@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 from buildwright.drivers.driver import Driver, Instance, NodeInfo, NodeStatus, Traits, quiet
@@ -21,6 +21,7 @@ from buildwright.drivers.steps import Step, Unseen, step
 from buildwright.drivers.values import human
 from buildwright.errors import ClusterError, ConnectError, NotReadyError, UsageError
 from buildwright.kube.api import NOT_FOUND, POD, Cluster, Object
+from buildwright.kube.follow import follow
 from buildwright.kube.objects import Pod, Workload
 from buildwright.model.node import Node
 from buildwright.model.platform import Platform
@@ -91,11 +92,14 @@ class KubernetesDriver:
         """Wait for a pod to build in after a loss, and before that for the API server, which may be why."""
         with step(sink, "[internal] waiting for another pod") as shown:
             if self._fleet.options.managed:
-                found = await boot.workload(cluster, self._fleet, patience=_OUTAGE)
+                async with aclosing(
+                    follow(cluster, self._fleet.kind, name=self._fleet.name, patience=_OUTAGE)
+                ) as states:
+                    found = next(iter(await anext(states)), None)
                 if found is None:
                     raise NotReadyError(f"node {self._fleet.node.name} was removed meanwhile: create it again")
                 await objects.wake(cluster, self._fleet, found)
-            await boot.wait(cluster, self._fleet, 1, shown, self._losses, made=found is None)
+            await boot.wait(cluster, self._fleet, 1, shown, self._losses, made=False)
 
     async def open(self, affinity: str = "", /) -> ByteStream:
         from buildwright.kube import exec as pod_exec
@@ -159,7 +163,7 @@ class KubernetesDriver:
         if self._fleet.options.managed and not await self._any_ready(cluster):
             with suppress(NotReadyError, TimeoutError):
                 async with asyncio.timeout(_REPLACEMENT):
-                    await boot.wait(cluster, self._fleet, 1, Step(Unseen(), ""), self._losses)
+                    await boot.wait(cluster, self._fleet, 1, Step(Unseen(), ""), self._losses, made=False)
 
     async def _choose(self, cluster: Cluster, affinity: str) -> Pod:
         pods = await self._pods(cluster)
