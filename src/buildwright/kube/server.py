@@ -14,16 +14,17 @@ from buildwright.kube.failure import refusal, status_of, translated
 if TYPE_CHECKING:
     from buildwright.kube.config import ClusterConfig
 
+UNKNOWN = (0, 0)
 _VERSION = re.compile(r"v?(\d+)\.(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """`release` is (1, 34) of `version` v1.34.4; "" and (0, 0) when it does not say. `skew` is how many seconds its
+    """`release` is (1, 34) of `version` v1.34.4; "" and UNKNOWN when it does not say. `skew` is how many seconds its
     clock is ahead of ours, None when it does not say."""
 
     version: str = ""
-    release: tuple[int, int] = (0, 0)
+    release: tuple[int, int] = UNKNOWN
     skew: float | None = None
 
 
@@ -53,9 +54,9 @@ async def greet(config: ClusterConfig) -> Server:
 
 
 def release(version: str) -> tuple[int, int]:
-    """The first two numbers of a version, (0, 0) when it has none."""
+    """The first two numbers of a version, UNKNOWN when it has none."""
     found = _VERSION.match(version)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    return (int(found[1]), int(found[2])) if found else UNKNOWN
 
 
 def _skew(date: str, now: float) -> float | None:

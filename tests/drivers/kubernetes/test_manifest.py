@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from buildwright.drivers.kubernetes.manifest import config_maps, file_objects, labels, secrets, workload
+from buildwright.drivers.kubernetes.manifest import (
+    budget,
+    config_maps,
+    file_objects,
+    labels,
+    marks,
+    secrets,
+    workload,
+)
 from buildwright.drivers.kubernetes.options import parse
 from buildwright.errors import DriverOptionError, UsageError
 from buildwright.model.node import Node
@@ -47,8 +55,9 @@ PATCH = {
         "volumes": [{"name": "scratch", "emptyDir": {}}],
     },
 }
+ENDPOINT = "kubernetes:///kb?deployment=kb0&kubeconfig="
 CASES: dict[str, tuple[Node, dict[str, str]]] = {
-    "default": (Node(name="kb0", endpoint="", flags=("--allow-insecure-entitlement=network.host",)), {}),
+    "default": (Node(name="kb0", endpoint=ENDPOINT, flags=("--allow-insecure-entitlement=network.host",)), {}),
     "full": (
         Node(
             name="kb0",
@@ -76,6 +85,8 @@ CASES: dict[str, tuple[Node, dict[str, str]]] = {
             "buildkit-root-volume-memory": "2Gi",
             "env.B": "2",
             "env.A": "1",
+            "drain": "90s",
+            "ttl": "1h30m",
         },
     ),
     "rootless": (
@@ -95,7 +106,7 @@ CASES: dict[str, tuple[Node, dict[str, str]]] = {
         Node(name="kb0", endpoint=""),
         {"rootless": "true", "persistent-volume-claim.requests.storage": "10Gi"},
     ),
-    "bounded": (Node(name="kb0", endpoint=""), {"limits.ephemeral-storage": "8Gi"}),
+    "bounded": (Node(name="kb0", endpoint=""), {"limits.ephemeral-storage": "8Gi", "drain": "0"}),
     "keys": (Node(name="kb0", endpoint="", files=KEYS), {}),
     "placed": (
         Node(name="kb0", endpoint=""),
@@ -113,8 +124,9 @@ CASES: dict[str, tuple[Node, dict[str, str]]] = {
 def objects(case: str) -> list[dict[str, Any]]:
     node, texts = CASES[case]
     options = parse(texts)
-    made = (*config_maps("kb0", node, options), *secrets("kb0", node, options), workload("kb0", node, options))
-    return list(made)
+    found = budget("kb0", node, options)
+    files = (*config_maps("kb0", node, options), *secrets("kb0", node, options))
+    return [*files, workload("kb0", node, options), *([found] if found else [])]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -161,9 +173,51 @@ def test_config_maps_keep_their_numbers_whatever_the_order_of_files() -> None:
 
 
 def test_the_selector_is_what_pods_are_found_by() -> None:
-    made = objects("full")[-1]
+    *_, made, disruption = objects("full")
     chosen = labels("kb0", parse(CASES["full"][1]))
-    assert made["spec"]["selector"]["matchLabels"] == chosen == made["spec"]["template"]["metadata"]["labels"]
+    assert made["spec"]["selector"]["matchLabels"] == chosen == disruption["spec"]["selector"]["matchLabels"]
+    assert made["spec"]["template"]["metadata"]["labels"].items() >= chosen.items()
+
+
+def test_every_object_says_whose_it_is() -> None:
+    node = Node(name="kb0", endpoint=ENDPOINT, files=FILES | KEYS)
+    options = parse({"persistent-volume-claim.requests.storage": "1Gi"})
+    made = workload("kb0", node, options)
+    claim, template = made["spec"]["volumeClaimTemplates"][0], made["spec"]["template"]
+    found = [made, claim, template, budget("kb0", node, options) or {}]
+    found += [*config_maps("kb0", node, options), *secrets("kb0", node, options)]
+    for item in found:
+        assert item["metadata"]["labels"] == {
+            "app": "kb0", "builder": "kb", "app.kubernetes.io/managed-by": "buildwright"
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("endpoint", ["", "kubernetes:///with%20blank?deployment=kb0", f"kubernetes:///{'x' * 64}"])
+def test_a_builder_whose_name_is_no_label_value_has_no_such_label(endpoint: str) -> None:
+    assert "builder" not in marks("kb0", Node(name="kb0", endpoint=endpoint), parse({}))
+
+
+def test_labels_of_the_user_come_first() -> None:
+    node = Node(name="kb0", endpoint=ENDPOINT)
+    assert marks("kb0", node, parse({"labels": "builder=mine"}))["builder"] == "mine"
+
+
+def test_the_apparmor_profile_is_a_field_or_an_annotation_and_never_both() -> None:
+    for field in (True, False):
+        made = workload("kb0", Node(name="kb0", endpoint=""), parse({"rootless": "true"}), apparmor_field=field)
+        template = made["spec"]["template"]
+        annotated = "container.apparmor.security.beta.kubernetes.io/buildkitd" in template["metadata"].get(
+            "annotations", {}
+        )
+        assert ("appArmorProfile" in template["spec"]["containers"][0]["securityContext"]) is field
+        assert annotated is not field
+
+
+def test_a_patch_may_take_the_hook_away() -> None:
+    patch = {"spec": {"containers": [{"name": "buildkitd", "lifecycle": None}], "terminationGracePeriodSeconds": 5}}
+    spec = workload("kb0", Node(name="kb0", endpoint=""), parse({"podtemplate": json.dumps(patch)}))["spec"]
+    assert "lifecycle" not in spec["template"]["spec"]["containers"][0]
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 5
 
 
 def test_files_outside_of_the_folder_are_refused() -> None:

@@ -12,6 +12,7 @@ from buildwright.drivers.kubernetes import boot, gc, objects
 from buildwright.drivers.kubernetes.choose import choose, container_of
 from buildwright.drivers.kubernetes.fleet import Fleet, Losses
 from buildwright.drivers.kubernetes.identity import connect
+from buildwright.drivers.kubernetes.lease import Keeper, LeasedStream
 from buildwright.drivers.kubernetes.options import CLAIM as CLAIM_OPTION
 from buildwright.drivers.kubernetes.options import LoadBalance
 from buildwright.drivers.kubernetes.placement import PLATFORM_ANNOTATION
@@ -99,7 +100,7 @@ class KubernetesDriver:
                 if found is None:
                     raise NotReadyError(f"node {self._fleet.node.name} was removed meanwhile: create it again")
                 await objects.wake(cluster, self._fleet, found)
-            await boot.wait(cluster, self._fleet, 1, shown, self._losses, made=False)
+            await boot.wait(cluster, self._fleet, 1, shown, self._losses.whole, made=False)
 
     async def open(self, affinity: str = "", /) -> ByteStream:
         from buildwright.kube import exec as pod_exec
@@ -112,7 +113,9 @@ class KubernetesDriver:
                 container = container_of(pod)
                 try:
                     stream = await pod_exec.connect(cluster, pod.name, container, ("buildctl", "dial-stdio"))
-                    return PodStream(stream, cluster, pod, container, on_loss=self._losses.note)
+                    watched = PodStream(stream, cluster, pod, container, on_loss=self._losses.note)
+                    building = affinity and self._fleet.options.managed
+                    return LeasedStream(watched, Keeper(cluster, self._fleet, pod)) if building else watched
                 except ClusterError as error:
                     if error.status < 500 and error.status != NOT_FOUND:
                         raise
@@ -163,7 +166,7 @@ class KubernetesDriver:
         if self._fleet.options.managed and not await self._any_ready(cluster):
             with suppress(NotReadyError, TimeoutError):
                 async with asyncio.timeout(_REPLACEMENT):
-                    await boot.wait(cluster, self._fleet, 1, Step(Unseen(), ""), self._losses, made=False)
+                    await boot.wait(cluster, self._fleet, 1, Step(Unseen(), ""), self._losses.whole, made=False)
 
     async def _choose(self, cluster: Cluster, affinity: str) -> Pod:
         pods = await self._pods(cluster)

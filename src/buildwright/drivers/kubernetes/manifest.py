@@ -9,23 +9,36 @@ daemon is told where its configuration is; a claim leaves the other mounts as th
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from buildwright.drivers import values
-from buildwright.drivers.kubernetes import patch
+from buildwright.drivers.kubernetes import drain, patch
 from buildwright.drivers.kubernetes.choose import CONTAINER
 from buildwright.drivers.kubernetes.files import ROOT, contents, folders
 from buildwright.drivers.kubernetes.gc import CONFIG_FILE
+from buildwright.drivers.kubernetes.name import builder_of
 from buildwright.drivers.kubernetes.options import TEMPLATE, Options
-from buildwright.drivers.kubernetes.placement import APP_LABEL, PLATFORM_ANNOTATION
+from buildwright.drivers.kubernetes.placement import APP_LABEL, PLATFORM_ANNOTATION, is_label_value
 from buildwright.errors import DriverOptionError
 from buildwright.model.node import Node
 
 STATE = "/var/lib/buildkit"
 ROOTLESS_STATE = "/home/user/.local/share/buildkit"
+ROOTLESS_USER = 1000
 CLAIM = "buildkitd"
 """The claim template's name; a pod's claim is called that, a dash and the pod's name."""
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+BUILDER = "builder"
+TTL = "buildwright/ttl"
+"""Annotation of the workload: after how long without a build it may be collected, as a Go duration."""
+
+LAST_USED = "buildwright/last-used"
+"""Annotation of the workload: when a build last began, went on or ended there (RFC 3339)."""
+APPARMOR_FIELD = (1, 30)
+"""The release since which a container's AppArmor profile is a field, and the annotation deprecated."""
 
 Manifest = dict[str, Any]
 
@@ -50,13 +63,20 @@ def labels(name: str, options: Options) -> dict[str, str]:
     return {APP_LABEL: name, **options.labels}
 
 
+def marks(name: str, node: Node, options: Options) -> dict[str, str]:
+    """Labels of every object: these, and by which builder and by whom it was made. The user's own come first."""
+    builder = builder_of(node.endpoint)
+    ours = {MANAGED_BY: "buildwright", **({BUILDER: builder} if builder and is_label_value(builder) else {})}
+    return {**ours, **labels(name, options)}
+
+
 def config_maps(name: str, node: Node, options: Options) -> list[Manifest]:
     """One ConfigMap for each folder of files under /etc/buildkit that has other than private keys."""
     return [
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": _metadata(f"{name}-{folder.volume}", {}, _annotations(node, options)),
+            "metadata": _metadata(f"{name}-{folder.volume}", marks(name, node, options), _annotations(node, options)),
             **folder.config_data(),
         }
         for folder in folders(contents(node, options))
@@ -70,7 +90,7 @@ def secrets(name: str, node: Node, options: Options) -> list[Manifest]:
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": _metadata(f"{name}-{folder.volume}", {}, _annotations(node, options)),
+            "metadata": _metadata(f"{name}-{folder.volume}", marks(name, node, options), _annotations(node, options)),
             "data": folder.secret_data(),
         }
         for folder in folders(contents(node, options))
@@ -83,37 +103,51 @@ def file_objects(name: str, node: Node, options: Options) -> list[str]:
     return [f"{name}-{folder.volume}" for folder in folders(contents(node, options))]
 
 
-def workload(name: str, node: Node, options: Options) -> Manifest:
+def budget(name: str, node: Node, options: Options) -> Manifest | None:
+    """The PodDisruptionBudget that goes with the workload; None when builds hold up nothing."""
+    return drain.budget(name, labels(name, options), marks(name, node, options)) if options.drain else None
+
+
+def workload(name: str, node: Node, options: Options, *, apparmor_field: bool = True) -> Manifest:
     """A node's Deployment, or StatefulSet when its pods have volume claims; `name` is its object name.
+
+    `apparmor_field`: whether the server is of the release APPARMOR_FIELD or later.
 
     Raises DriverOptionError when the pod template's patch makes no pod of it that we could use.
     """
-    chosen = labels(name, options)
+    marked = marks(name, node, options)
     annotations = _annotations(node, options)
     pod_annotations = dict(annotations)
-    if options.rootless:
-        # Servers before 1.30 know only the annotation, later ones want it to agree with the field.
+    if options.rootless and not apparmor_field:
         pod_annotations[f"container.apparmor.security.beta.kubernetes.io/{CONTAINER}"] = "unconfined"
-    template: Manifest = {"metadata": {"labels": chosen, **_given(annotations=pod_annotations)}}
-    template["spec"] = _pod(name, node, options)
+    template: Manifest = {"metadata": {"labels": marked, **_given(annotations=pod_annotations)}}
+    template["spec"] = _pod(name, node, options, apparmor_field=apparmor_field)
     spec = {
         "replicas": options.replicas,
-        "selector": {"matchLabels": chosen},
-        "template": _patched(template, options) if options.pod_template else template,
+        "selector": {"matchLabels": labels(name, options)},
+        "template": _patched(template, labels(name, options), options) if options.pod_template else template,
     }
     if options.claim:
-        spec |= {"serviceName": CLAIM, "podManagementPolicy": "Parallel", "volumeClaimTemplates": [_claim(options)]}
+        spec |= {
+            "serviceName": CLAIM,
+            "podManagementPolicy": "Parallel",
+            "volumeClaimTemplates": [_claim(marked, options)],
+        }
+        if options.owner:
+            spec["persistentVolumeClaimRetentionPolicy"] = {"whenDeleted": "Delete", "whenScaled": "Retain"}
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet" if options.claim else "Deployment",
-        "metadata": _metadata(name, chosen, annotations),
+        "metadata": _metadata(
+            name, marked, {**annotations, **_given(**{TTL: f"{math.ceil(options.ttl)}s" if options.ttl else ""})}
+        ),
         "spec": spec,
     }
 
 
-def _claim(options: Options) -> Manifest:
+def _claim(marked: Mapping[str, str], options: Options) -> Manifest:
     return {
-        "metadata": {"name": CLAIM},
+        "metadata": {"name": CLAIM, "labels": dict(marked)},
         "spec": {
             "accessModes": [options.access_mode or "ReadWriteOnce"],
             "resources": {"requests": {"storage": options.claim}},
@@ -122,7 +156,7 @@ def _claim(options: Options) -> Manifest:
     }
 
 
-def _patched(template: Manifest, options: Options) -> Manifest:
+def _patched(template: Manifest, selector: Mapping[str, str], options: Options) -> Manifest:
     """The template with the user's patch, which must leave what we find pods and daemons by."""
     from buildwright.kube import schema
 
@@ -133,7 +167,7 @@ def _patched(template: Manifest, options: Options) -> Manifest:
         wrong = str(error)
     if wrong:
         raise values.malformed(TEMPLATE, json.dumps(options.pod_template), f"it makes no valid pod ({wrong})")
-    kept = merged.get("metadata", {}).get("labels", {}).items() >= template["metadata"]["labels"].items()
+    kept = merged.get("metadata", {}).get("labels", {}).items() >= selector.items()
     names = [container["name"] for container in merged.get("spec", {}).get("containers", ())]
     if not kept or CONTAINER not in names:
         raise DriverOptionError(
@@ -144,7 +178,7 @@ def _patched(template: Manifest, options: Options) -> Manifest:
     return merged
 
 
-def _pod(name: str, node: Node, options: Options) -> Manifest:
+def _pod(name: str, node: Node, options: Options, *, apparmor_field: bool) -> Manifest:
     volumes, mounts = _volumes(name, node, options)
     container = {
         "name": CONTAINER,
@@ -152,10 +186,10 @@ def _pod(name: str, node: Node, options: Options) -> Manifest:
         **_given(
             args=_arguments(node, options), env=[{"name": k, "value": options.env[k]} for k in sorted(options.env)]
         ),
-        "securityContext": _security(options),
+        "securityContext": _security(options, apparmor_field=apparmor_field),
         "readinessProbe": _READINESS,
         "livenessProbe": _LIVENESS,
-        **_given(resources=_given(requests=dict(options.requests), limits=dict(options.limits)), volumeMounts=mounts),
+        **_given(lifecycle=drain.hook(options.drain), resources=_resources(options), volumeMounts=mounts),
     }
     emulators = {
         "name": "qemu",
@@ -176,11 +210,31 @@ def _pod(name: str, node: Node, options: Options) -> Manifest:
             ],
             nodeSelector=dict(options.node_selector),
             tolerations=[dict(item) for item in options.tolerations],
-            initContainers=[emulators] if options.qemu else [],
+            initContainers=[
+                *([_state_owner(options)] if options.rootless and options.claim else []),
+                *([emulators] if options.qemu else []),
+            ],
+            terminationGracePeriodSeconds=drain.grace(options.drain),
         ),
         "containers": [container],
         **_given(volumes=volumes),
     }
+
+
+def _state_owner(options: Options) -> Manifest:
+    """A volume belongs to root at first, and fsGroup would leave its mark on every folder of the images in it."""
+    return {
+        "name": "state-owner",
+        "image": options.image,
+        "command": ["chown", f"{ROOTLESS_USER}:{ROOTLESS_USER}", ROOTLESS_STATE],
+        "securityContext": {"runAsUser": 0, "runAsNonRoot": False},
+        **_given(resources=_resources(options)),
+        "volumeMounts": [{"name": CLAIM, "mountPath": ROOTLESS_STATE}],
+    }
+
+
+def _resources(options: Options) -> Manifest:
+    return _given(requests=dict(options.requests), limits=dict(options.limits))
 
 
 def _arguments(node: Node, options: Options) -> list[str]:
@@ -193,10 +247,11 @@ def _arguments(node: Node, options: Options) -> list[str]:
     return arguments
 
 
-def _security(options: Options) -> Manifest:
+def _security(options: Options, *, apparmor_field: bool) -> Manifest:
     if not options.rootless:
         return {"privileged": True}
-    return {"seccompProfile": {"type": "Unconfined"}, "appArmorProfile": {"type": "Unconfined"}}
+    unconfined = {"type": "Unconfined"}
+    return {"seccompProfile": unconfined, **({"appArmorProfile": unconfined} if apparmor_field else {})}
 
 
 def _volumes(name: str, node: Node, options: Options) -> tuple[list[Manifest], list[Manifest]]:

@@ -9,8 +9,9 @@ from buildwright.drivers.kubernetes import claims, gc, manifest
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.owner import Owner, join, reference
 from buildwright.errors import ClusterError
-from buildwright.kube.api import CONFIG_MAP, FORBIDDEN, NOT_FOUND, SECRET, Cluster, Kind, Object
+from buildwright.kube.api import CONFIG_MAP, DISRUPTION_BUDGET, FORBIDDEN, NOT_FOUND, SECRET, Cluster, Kind, Object
 from buildwright.kube.objects import Workload
+from buildwright.kube.server import UNKNOWN, greet
 
 
 async def create(cluster: Cluster, fleet: Fleet) -> None:
@@ -23,7 +24,7 @@ async def create(cluster: Cluster, fleet: Fleet) -> None:
         for item in items:
             if await cluster.create(_owned(item, owners), kind) is None:
                 await cluster.replace(_owned(item, owners), kind)
-    made = await cluster.create(_owned(fleet.workload, owners), fleet.kind)
+    made = await cluster.create(_owned(await _workload(cluster, fleet), owners), fleet.kind)
     if made is None:
         made = await cluster.get(fleet.kind, fleet.name)
         if made is None:
@@ -32,6 +33,28 @@ async def create(cluster: Cluster, fleet: Fleet) -> None:
     for kind, given in ((CONFIG_MAP, maps if owners else _generated(fleet, maps)), (SECRET, secrets)):
         for item in given:
             await _hand_over(cluster, kind, item["metadata"]["name"], reference(fleet.kind, made))
+    await _budget(cluster, fleet, reference(fleet.kind, made))
+
+
+async def _workload(cluster: Cluster, fleet: Fleet) -> Mapping[str, Any]:
+    """The workload as the server's release takes it."""
+    if not fleet.options.rootless:
+        return fleet.workload
+    release = (await greet(cluster.config)).release
+    apparmor_field = release == UNKNOWN or release >= manifest.APPARMOR_FIELD
+    return manifest.workload(fleet.name, fleet.node, fleet.options, apparmor_field=apparmor_field)
+
+
+async def _budget(cluster: Cluster, fleet: Fleet, workload: Mapping[str, str]) -> None:
+    """Without the right to make one, builds go on unprotected from the beginning of an eviction."""
+    item = manifest.budget(fleet.name, fleet.node, fleet.options)
+    if item is None:
+        return
+    try:
+        await cluster.create(_owned(item, [workload]), DISRUPTION_BUDGET)
+    except ClusterError as error:
+        if error.status not in (FORBIDDEN, NOT_FOUND):
+            raise
 
 
 def owner_of(cluster: Cluster, fleet: Fleet) -> Owner | None:

@@ -17,11 +17,15 @@ _NAME_PART = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASC
 _SPREAD = '[{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}]'
 
 
+def is_label_value(text: str) -> bool:
+    return not text or _NAME_PART.fullmatch(text) is not None
+
+
 def labels(option: str, value: str) -> dict[str, str]:
     found = values.pairs(option, value)
     for key, content in found.items():
         _qualified(option, value, key)
-        if content and not _NAME_PART.fullmatch(content):
+        if not is_label_value(content):
             raise values.malformed(
                 option, value, f'the value "{content}" may have 63 letters, digits, -, _ and ., and no others'
             )
