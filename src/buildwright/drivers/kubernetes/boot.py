@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
+from typing import TypeAlias
 
 from buildwright.drivers.kubernetes.crashes import Run
-from buildwright.drivers.kubernetes.fleet import Fleet, Losses
+from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.readiness import Boot
 from buildwright.drivers.steps import Step
 from buildwright.drivers.values import human
@@ -21,28 +23,29 @@ _LOG_TIMEOUT = 5.0
 _WOKEN = "buildwright.dev/woken"
 """An annotation whose change makes a controller try again at once what it was refused."""
 
+Among: TypeAlias = Callable[[Sequence[Pod]], list[Pod]]
+"""Says which pods count."""
+
 
 async def wait(
-    cluster: Cluster, fleet: Fleet, want: int, shown: Step, losses: Losses | None = None, *, made: bool = True
+    cluster: Cluster, fleet: Fleet, want: int, shown: Step, among: Among = list, *, made: bool = True
 ) -> None:
-    """Follow workload, pods and events until `want` of the pods are ready, not counting `losses`.
+    """Follow workload, pods and events until `want` of the pods that are `among` those that count are ready.
 
     `made` is False for a workload that was there before. Raises NotReadyError after the option `timeout`, or at once
     when waiting is in vain. Without the right to follow events, or to read logs, it goes without.
     """
-    await _Waiting(cluster, fleet, want, shown, losses, made).run()
+    await _Waiting(cluster, fleet, want, shown, among, made).run()
 
 
 class _Waiting:
-    def __init__(
-        self, cluster: Cluster, fleet: Fleet, want: int, shown: Step, losses: Losses | None, made: bool
-    ) -> None:
+    def __init__(self, cluster: Cluster, fleet: Fleet, want: int, shown: Step, among: Among, made: bool) -> None:
         self._cluster = cluster
         self._fleet = fleet
         self._shown = shown
-        self._losses = losses
+        self._among = among
         self._made = made
-        self._boot = Boot(want, fleet.options, cluster.namespace, made)
+        self._boot = Boot(want, fleet.options, cluster.namespace, made=made, logs=True)
         self._changed = asyncio.Event()
         self._changed.set()
 
@@ -66,7 +69,7 @@ class _Waiting:
     async def _follow(self) -> None:
         boot = self._boot
         followed = [self._follow_pods(), self._follow_events()]
-        if self._fleet.options.managed and not self._losses:
+        if self._fleet.options.managed:
             followed.append(self._follow_workload())
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(following) for following in followed]
@@ -98,7 +101,7 @@ class _Waiting:
         async with aclosing(follow(self._cluster, POD, labels=self._fleet.labels)) as states:
             async for items in states:
                 pods = [Pod.read(item) for item in items]
-                self._boot.feed_pods(self._losses.whole(pods) if self._losses else pods)
+                self._boot.feed_pods(self._among(pods))
                 self._changed.set()
 
     async def _follow_events(self) -> None:
