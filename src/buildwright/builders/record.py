@@ -19,6 +19,7 @@ from buildwright.model.platform import Platform
 
 _T = TypeVar("_T")
 _ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+_JSON_WORDS: Mapping[type, str] = {dict: "object", list: "list", str: "text", bool: "true or false"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -139,7 +140,7 @@ def _decode_platform(value: object) -> Platform:
 
 def _expect(value: object, kind: type[_T], where: str) -> _T:
     if not isinstance(value, kind):
-        raise ValueError(f"{where} holds no {kind.__name__}")
+        raise ValueError(f"{where} holds no {_JSON_WORDS.get(kind, kind.__name__)}")
     return value
 
 
