@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """One container's state (core/v1 ContainerStatus). `exit_code` is None unless it is terminated."""
+    """One container's state (core/v1 ContainerStatus). `exit_code` is None unless it is terminated.
+
+    `last_...` is about the run before, `last_seconds` how long that lasted.
+    """
 
     name: str
     ready: bool = False
@@ -21,6 +25,8 @@ class Container:
     ended: str = ""
     last_exit_code: int | None = None
     last_ended: str = ""
+    last_message: str = ""
+    last_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +45,12 @@ class Pod:
     containers: tuple[Container, ...] = ()
     specified: tuple[str, ...] = ()
     """Names of the containers in its specification, in order."""
+    hooked: tuple[str, ...] = ()
+    """Those of them that have a preStop hook: they go on while the pod is terminating, up to `grace` seconds."""
+    grace: int | None = None
+    """Seconds that a terminating pod has from the request on; None for others."""
+    memory_limits: Mapping[str, str] = field(default_factory=dict)
+    """By container, as they were written; no entry without a limit."""
 
     @property
     def running(self) -> bool:
@@ -51,6 +63,7 @@ class Pod:
     @classmethod
     def read(cls, item: Mapping[str, Any]) -> Pod:
         metadata, spec, status = item.get("metadata") or {}, item.get("spec") or {}, item.get("status") or {}
+        specified = spec.get("containers") or ()
         containers = [_container(entry, init=True) for entry in status.get("initContainerStatuses") or ()]
         containers += [_container(entry, init=False) for entry in status.get("containerStatuses") or ()]
         return cls(
@@ -64,16 +77,31 @@ class Pod:
             annotations=metadata.get("annotations") or {},
             conditions=_conditions(status),
             containers=tuple(containers),
-            specified=tuple(entry.get("name", "") for entry in spec.get("containers") or ()),
+            specified=tuple(entry.get("name", "") for entry in specified),
+            hooked=tuple(
+                entry.get("name", "") for entry in specified if (entry.get("lifecycle") or {}).get("preStop")
+            ),
+            grace=metadata.get("deletionGracePeriodSeconds"),
+            memory_limits={
+                entry.get("name", ""): str(limit)
+                for entry in specified
+                if (limit := ((entry.get("resources") or {}).get("limits") or {}).get("memory"))
+            },
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A Deployment. `replicas` is how many pods it shall have, `ready` how many are ready."""
+    """A Deployment or StatefulSet. `replicas` is how many pods it shall have, `pods` how many there are.
+
+    `ready` is how many of them are ready, `created` when it was made by the server's clock, in seconds.
+    """
 
     name: str
+    uid: str = ""
+    created: float = 0.0
     replicas: int = 1
+    pods: int = 0
     ready: int = 0
     conditions: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
 
@@ -84,14 +112,59 @@ class Workload:
 
     @classmethod
     def read(cls, item: Mapping[str, Any]) -> Workload:
-        spec, status = item.get("spec") or {}, item.get("status") or {}
+        metadata, spec, status = item.get("metadata") or {}, item.get("spec") or {}, item.get("status") or {}
         replicas = spec.get("replicas")
         return cls(
-            name=(item.get("metadata") or {}).get("name", ""),
+            name=metadata.get("name", ""),
+            uid=metadata.get("uid", ""),
+            created=_seconds(metadata.get("creationTimestamp")),
             replicas=1 if replicas is None else int(replicas),
+            pods=int(status.get("replicas") or 0),
             ready=int(status.get("readyReplicas") or 0),
             conditions=_conditions(status),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What a component has said of an object (core/v1 Event). `uid` and `version` are the event's own.
+
+    `at` is when it was last said, in seconds by that component's clock.
+    """
+
+    kind: str
+    name: str
+    reason: str
+    message: str = ""
+    object_uid: str = ""
+    warning: bool = False
+    source: str = ""
+    at: float = 0.0
+    uid: str = ""
+    version: str = ""
+
+    @classmethod
+    def read(cls, item: Mapping[str, Any]) -> Event:
+        metadata, about = item.get("metadata") or {}, item.get("involvedObject") or {}
+        series = item.get("series") or {}
+        times = (series.get("lastObservedTime"), item.get("lastTimestamp"), item.get("eventTime"))
+        return cls(
+            kind=about.get("kind", ""),
+            name=about.get("name", ""),
+            reason=item.get("reason") or "",
+            message=item.get("message") or "",
+            object_uid=about.get("uid", ""),
+            warning=item.get("type") == "Warning",
+            source=item.get("reportingComponent") or (item.get("source") or {}).get("component") or "",
+            at=max(map(_seconds, times)),
+            uid=metadata.get("uid", ""),
+            version=metadata.get("resourceVersion", ""),
+        )
+
+
+def _seconds(time: str | None) -> float:
+    """RFC 3339 to seconds since 1970; 0 for none."""
+    return datetime.fromisoformat(time).timestamp() if time else 0.0
 
 
 def _conditions(status: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
@@ -116,4 +189,12 @@ def _container(entry: Mapping[str, Any], *, init: bool) -> Container:
         ended=ended.get("reason") or "",
         last_exit_code=before.get("exitCode"),
         last_ended=before.get("reason") or "",
+        last_message=before.get("message") or "",
+        last_seconds=_lasted(before),
     )
+
+
+def _lasted(ended: Mapping[str, Any]) -> float:
+    """How long a terminated container ran. One that never started has a start of 1970."""
+    start = _seconds(ended.get("startedAt"))
+    return max(0.0, _seconds(ended.get("finishedAt")) - start) if start else 0.0

@@ -42,6 +42,7 @@ _KINDS = {
     "secrets": "Secret",
     "persistentvolumeclaims": "PersistentVolumeClaim",
     "pods": "Pod",
+    "events": "Event",
     "leases": "Lease",
     "poddisruptionbudgets": "PodDisruptionBudget",
     "nodes": "Node",
@@ -186,7 +187,7 @@ class ApiServer:
             for claim in spec.get("volumeClaimTemplates", ()):
                 kept = {"name": f"{claim['metadata']['name']}-{name}", "labels": metadata["labels"]}
                 self.put("persistentvolumeclaims", {"metadata": kept, "spec": claim["spec"]}, namespace)
-        status = {"readyReplicas": spec["replicas"]}
+        status = {"replicas": spec["replicas"], "readyReplicas": spec["replicas"]}
         self.put(f"{deployment['kind'].lower()}s", {**deployment, "status": status}, namespace)
 
     def _tell(self, event: str, plural: str, namespace: str, item: Object) -> None:

@@ -1,154 +1,259 @@
-"""What the states of a workload and its pods say about getting ready: words, and when waiting is in vain. Pure."""
+"""What states and events say about getting ready: words, and when waiting is in vain. Pure."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from buildwright.kube.objects import Container, Pod, Workload
+from buildwright.drivers.kubernetes import refusal, scheduling
+from buildwright.drivers.kubernetes.crashes import Crashes, Run
+from buildwright.drivers.kubernetes.manifest import CLAIM as CLAIM_NAME
+from buildwright.drivers.kubernetes.options import CLAIM, STORAGE_CLASS, Options
+from buildwright.drivers.kubernetes.patience import Patience
+from buildwright.drivers.kubernetes.pulls import Pulls
+from buildwright.drivers.kubernetes.tidings import Tidings, telling, words
+from buildwright.drivers.kubernetes.words import describe, flat
+from buildwright.kube.objects import Container, Event, Pod, Workload
 
-_PULLING = ("ErrImagePull", "ImagePullBackOff")
-_HOPELESS = {
-    "CreateContainerConfigError": "refers to something that is not there",
-    "InvalidImageName": "has a malformed image name",
-    "ErrImageNeverPull": "needs an image that is not on its node",
+AUTOSCALER = 15.0
+"""Seconds within which an autoscaler says what it does about a pod that fits nowhere."""
+DOUBT = 3.0
+"""Seconds for a refusal that is older than the wait to be taken back."""
+_SCALES = ("TriggeredScaleUp", "Nominated")
+_SCALES_NOT = ("NotTriggerScaleUp",)
+_FAILED_PODS = 3
+_CLAIM_KIND = "PersistentVolumeClaim"
+_UNCREATABLE = {
+    "CreateContainerConfigError": (
+        "refers to something that is not there",
+        "make it, or check podtemplate; buildwright rm and a new start make the builder's own objects anew",
+    ),
+    "InvalidImageName": ("has a malformed image name", "check the driver options image and qemu.image"),
+    "ErrImageNeverPull": ("needs an image that is not on its node", "load it there, or check podtemplate"),
 }
-_NO_SUCH_IMAGE = re.compile(r": not found|manifest unknown|name unknown|no match for platform", re.IGNORECASE)
-_NOT_ALLOWED = re.compile(r"denied|unauthorized|authorization failed|forbidden", re.IGNORECASE)
-_PULL_ATTEMPTS = 2
-_CRASHES = 3
-_NOISE = re.compile(r"rpc error: code = \w+ desc = |\.? no new claims to deallocate.*|\.? preemption: .*")
-"""Parts of kubelet's and the scheduler's messages that help nobody."""
 
 
 @dataclass(slots=True)
 class Boot:
-    """Follows a workload's way to readiness. Feed it every state that is seen; ask it after each.
+    """Follows a workload's way to readiness. Feed it every state that is seen; `judge` anew when `due` is over.
 
-    `hopeless` is "" as long as the pods may still become ready, else why they will not: an image that does not exist,
-    may not be pulled or could not be pulled twice, a configuration that refers to nothing, a container that keeps
-    crashing, or a pod that the cluster refuses to create.
+    `hopeless` is "" as long as the pods may still become ready, else why they will not and what to do. `made` is
+    False for a workload that was there before, `logs` says whether those of `unread` will be fed.
     """
 
     want: int
+    options: Options = field(default_factory=Options)
+    namespace: str = ""
+    made: bool = True
+    logs: bool = False
+    clock: Callable[[], float] = time.monotonic
     ready: bool = False
     hopeless: str = ""
     _workload: Workload | None = None
+    _seen: bool = False
+    _leaving: bool = False
     _pods: tuple[Pod, ...] = ()
-    _pulls: dict[str, int] = field(default_factory=dict)
-    _pulling: dict[str, str] = field(default_factory=dict)
-    _pull_errors: dict[str, str] = field(default_factory=dict)
+    _failed: dict[str, str] = field(default_factory=dict)
     _said: dict[str, str] = field(default_factory=dict)
+    _pulls: Pulls = field(default_factory=Pulls)
+    _crashes: Crashes = field(init=False)
+    _tidings: Tidings = field(init=False)
+    _patience: Patience = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._crashes = Crashes(self.options, self.logs)
+        self._tidings = Tidings(self.made)
+        self._patience = Patience(self.clock)
 
     def feed_workload(self, workload: Workload) -> None:
         self._workload = workload
-        self._judge()
+        self.judge()
 
     def feed_pods(self, pods: Sequence[Pod]) -> None:
         """Pods that are being deleted, such as those of a builder removed just before, count for nothing."""
+        self._seen = True
+        self._leaving = any(pod.terminating for pod in pods)
         self._pods = tuple(sorted((pod for pod in pods if not pod.terminating), key=lambda pod: pod.name))
         for pod in self._pods:
-            for container in pod.containers:
-                self._count_pulls(f"{pod.name}/{container.name}", container)
-        self._judge()
+            self._pulls.feed(pod)
+            self._crashes.feed(pod)
+            if pod.phase == "Failed":
+                self._failed[pod.uid or pod.name] = f"pod {pod.name} {describe(pod)}"
+        self.judge()
 
-    def news(self) -> list[str]:
-        """One line for each pod whose state has changed since the last call."""
-        lines = []
-        for pod in self._pods:
-            words = describe(pod)
-            if self._said.get(pod.name) != words:
-                self._said[pod.name] = words
-                lines.append(f"pod {pod.name} {words}")
-        return lines
+    def feed_events(self, events: Sequence[Event]) -> None:
+        self._tidings.feed(events)
+        self.judge()
 
-    def summary(self) -> str:
-        """How far each pod is, for the message of a timeout."""
-        ready = sum(pod.ready for pod in self._pods)
-        waiting = [f"pod {pod.name} {describe(pod)}" for pod in self._pods if not pod.ready]
-        if not self._pods:
-            waiting = ["the cluster has created no pod"]
-        return f"{ready} of {self.want} pods ready" + "".join(f"; {words}" for words in waiting)
+    def lose_events(self) -> None:
+        """Events cannot be followed (any longer)."""
+        self._tidings.heard = False
+        self.judge()
 
-    def _count_pulls(self, key: str, container: Container) -> None:
-        if container.waiting == "ErrImagePull" and self._pulling.get(key) != "ErrImagePull":
-            self._pulls[key] = self._pulls.get(key, 0) + 1
-            self._pull_errors[key] = container.message
-        self._pulling[key] = container.waiting
+    def unread(self) -> list[Run]:
+        """Runs of containers whose last lines shall be fed by `feed_log`."""
+        return self._crashes.unread()
 
-    def _judge(self) -> None:
+    def feed_log(self, run: Run, lines: Sequence[str]) -> list[str]:
+        """Take a log's last lines, none when they cannot be had; returns those worth showing."""
+        shown = [f"{run.container} in pod {run.pod}: {line}" for line in self._crashes.read(run, lines)]
+        self.judge()
+        return shown
+
+    @property
+    def due(self) -> float | None:
+        """Seconds until `judge` may say something new although nothing was fed; None when it will not."""
+        return self._patience.due
+
+    def judge(self) -> None:
+        """Set `ready` and `hopeless` from all that was fed."""
         # A workload that was stopped just before still counts the pods that leave, so only pods are counted.
         self.ready = sum(pod.ready for pod in self._pods) >= self.want
-        self.hopeless = "" if self.ready else self._why_hopeless()
+        with self._patience.asked():
+            self.hopeless = "" if self.ready else self._why_hopeless()
+
+    def news(self) -> list[str]:
+        """What is new since the last call, in one line each: states of pods, and events that tell more."""
+        lines = []
+        for pod in self._pods:
+            state = describe(pod)
+            if self._said.get(pod.name) != state:
+                self._said[pod.name] = state
+                lines.append(f"pod {pod.name} {state}")
+        if not self.options.managed and self._seen and not self._pods and not self._said:
+            self._said[""] = "none"
+            lines.append(self._no_pods())
+        return lines + self._tidings.news(self._ours, list(self._said.values()))
+
+    def summary(self) -> str:
+        """How far each pod is and what was said last of it, for the message of a timeout."""
+        ready = sum(pod.ready for pod in self._pods)
+        waiting = [self._waiting(pod) for pod in self._pods if not pod.ready]
+        if not self._pods:
+            refused = self._refusal()
+            waiting = [f"the cluster refuses to create its pods ({refused.text})" if refused else self._no_pods()]
+        return f"{ready} of {self.want} pods ready" + "".join(f"; {said}" for said in waiting)
+
+    def unready(self) -> list[Run]:
+        """The running containers of pods that are not ready, whose logs may say why."""
+        return [run for pod in self._pods for run in _running(pod)]
+
+    def _waiting(self, pod: Pod) -> str:
+        misfit = self._misfit(pod)
+        if misfit is not None:
+            return f"pod {pod.name} is not scheduled, {misfit.text}"
+        state = describe(pod)
+        for run in _running(pod):
+            said = self._crashes.words(run)
+            state += f", its log ends with {said!r}" if said else ""
+        events = self._tidings.about(lambda event: self._is_of(event, pod), past=True)
+        last = next((words(event) for event in reversed(events) if event.warning and telling(event)), "")
+        return f"pod {pod.name} {state}" + (f", last event: {last}" if last and last not in state else "")
+
+    def _no_pods(self) -> str:
+        if self.options.managed:
+            return "the cluster has created no pod"
+        labels = ",".join(f"{key}={value}" for key, value in self.options.labels.items())
+        return f"there is no pod with the labels {labels} in namespace {self.namespace}"
 
     def _why_hopeless(self) -> str:
-        if self._workload is not None:
-            status, reason, message = self._workload.conditions.get("ReplicaFailure", ("", "", ""))
-            if status == "True":
-                return f"the cluster refuses to create its pods ({reason}: {_flat(message)})"
+        refused = self._refusal()
+        final = refused is not None and refused.final and not (refused.crowded and self._leaving)
+        if refused is not None and final and (self.made or self._patience.over("refused", DOUBT)):
+            return f"the cluster refuses to create its pods ({refused.text})"
         for pod in self._pods:
-            for container in pod.containers:
-                why = self._stuck(f"{pod.name}/{container.name}", container)
-                if why:
-                    return f"pod {pod.name} {why}"
+            why = next(filter(None, (self._stuck(pod, container) for container in pod.containers)), "")
+            why = why or self._homeless(pod)
+            if why:
+                return f"pod {pod.name} {why}"
+        if len(self._failed) >= _FAILED_PODS:
+            return f"{len(self._failed)} of its pods have failed, the last: {list(self._failed.values())[-1]}"
+        return self._unbound()
+
+    def _refusal(self) -> refusal.Refusal | None:
+        """What a Deployment's condition says, or a StatefulSet's last event; None when nothing is refused."""
+        if self._workload is None or len(self._pods) >= self.want:
+            return None
+        status, _, message = self._workload.conditions.get("ReplicaFailure", ("", "", ""))
+        if status != "True":
+            uid = self._workload.uid
+            failures = self._tidings.about(lambda event: event.object_uid == uid and event.reason == "FailedCreate")
+            if not failures:
+                return None
+            message = failures[-1].message
+        return refusal.read(message, self.options, self.namespace)
+
+    def _stuck(self, pod: Pod, container: Container) -> str:
+        return self._pulls.verdict(pod, container) or _uncreatable(container) or self._crashes.verdict(pod, container)
+
+    def _misfit(self, pod: Pod) -> scheduling.Misfit | None:
+        status, _, message = pod.conditions.get("PodScheduled", ("", "", ""))
+        return scheduling.read(message, self.options) if status == "False" and not pod.node else None
+
+    def _homeless(self, pod: Pod) -> str:
+        """Why the pod will not be scheduled; "" also where no autoscaler could be heard."""
+        misfit = self._misfit(pod)
+        answers = self._tidings.about(lambda event: self._is_of(event, pod))
+        if misfit is None:
+            scheduler = self.options.scheduler
+            unknown = scheduler and not pod.node and pod.phase == "Pending" and "PodScheduled" not in pod.conditions
+            if unknown and self._patience.over(f"scheduler {pod.name}", AUTOSCALER):
+                return f"is not looked at by a scheduler: check the driver option schedulername={scheduler}"
+            return ""
+        if not misfit.final or not self._tidings.heard or any(event.reason in _SCALES for event in answers):
+            return ""
+        declined = next((event for event in answers if _declines(event)), None)
+        if declined is not None:
+            return f"is not scheduled, {misfit.text} (the autoscaler adds no node: {words(declined)})"
+        if self._patience.over(f"autoscaler {pod.name}", AUTOSCALER):
+            return f"is not scheduled, {misfit.text} (and no autoscaler adds one)"
         return ""
 
-    def _stuck(self, key: str, container: Container) -> str:
-        if container.waiting in _HOPELESS:
-            said = f"{container.waiting}: {_flat(container.message)}"
-            return f"{_HOPELESS[container.waiting]} ({said}): check the driver options"
-        if container.waiting in _PULLING:
-            error = self._pull_errors.get(key) or container.message
-            tried = self._pulls.get(key, 0) >= _PULL_ATTEMPTS
-            refused = container.waiting == "ImagePullBackOff" and _NOT_ALLOWED.search(error)
-            if tried or refused or _NO_SUCH_IMAGE.search(error):
-                return f"cannot pull its image ({_flat(error)}): check the driver option {_image_option(container)}"
-        if container.waiting == "CrashLoopBackOff" and container.restarts >= _CRASHES - 1:
-            return (
-                f"has container {container.name} that ended {container.restarts + 1} times, last with "
-                f"{_exit(container.last_exit_code, container.last_ended)}: check the daemon's flags and configuration"
+    def _unbound(self) -> str:
+        """Why a claim gets no volume."""
+        since = self._workload.created if self._workload is not None else 0.0
+        for event in self._tidings.about(lambda event: event.kind == _CLAIM_KIND and self._ours(event)):
+            lost = event.reason == "FailedBinding" or (
+                event.reason == "ProvisioningFailed"
+                and "storageclass" in event.message
+                and "not found" in event.message
             )
+            if lost and event.at >= since:
+                option = (
+                    f"{STORAGE_CLASS}={self.options.storage_class}" if self.options.storage_class else STORAGE_CLASS
+                )
+                return (
+                    f"the volume claim {event.name} gets no volume ({words(event)}): set the driver option {option} "
+                    f"to one that kubectl get storageclasses lists, or leave {CLAIM} out"
+                )
         return ""
 
+    def _ours(self, event: Event) -> bool:
+        workload = self._workload.uid if self._workload is not None else ""
+        return bool(workload and event.object_uid == workload) or any(self._is_of(event, pod) for pod in self._pods)
 
-def describe(pod: Pod) -> str:
-    """What a pod is doing, as words that follow its name."""
-    if pod.terminating:
-        return "is being deleted"
-    if pod.phase in ("Failed", "Succeeded"):
-        why = ": ".join(filter(None, (pod.reason, _flat(pod.message)))) or "no reason given"
-        return f"has {pod.phase.lower()} ({why})"
-    if pod.ready:
-        return f"is ready on {pod.node}"
-    status, reason, message = pod.conditions.get("PodScheduled", ("", "", ""))
-    if status == "False":
-        return f"is not scheduled ({reason}: {_flat(message)})"
-    if not pod.node:
-        return "waits to be scheduled"
-    for container in pod.containers:
-        if container.waiting == "CrashLoopBackOff":
-            before = _exit(container.last_exit_code, container.last_ended)
-            return f"waits on {pod.node} to restart container {container.name}, which ended with {before}"
-        if container.waiting and container.waiting not in ("ContainerCreating", "PodInitializing"):
-            message = f": {_flat(container.message)}" if container.message else ""
-            return f"waits on {pod.node} ({container.waiting}{message})"
-        if container.exit_code and not container.init:
-            return f"has container {container.name} ended with {_exit(container.exit_code, container.ended)}"
-    if any(container.init and container.exit_code is None and not container.waiting for container in pod.containers):
-        return f"prepares on {pod.node}"
-    if pod.phase == "Running":
-        return f"runs on {pod.node}, its daemon does not answer yet"
-    return f"starts on {pod.node}"
+    def _is_of(self, event: Event, pod: Pod) -> bool:
+        if event.kind == _CLAIM_KIND:
+            return bool(self.options.claim) and event.name == f"{CLAIM_NAME}-{pod.name}"
+        return event.kind == "Pod" and event.object_uid == pod.uid
 
 
-def _image_option(container: Container) -> str:
-    return "qemu.image" if container.init and container.name == "qemu" else "image"
+def _running(pod: Pod) -> list[Run]:
+    """The runs that go on in a pod that is not ready."""
+    return [
+        Run(pod.name, container.name, container.restarts)
+        for container in pod.containers
+        if pod.running and not container.init and not container.ready and not container.waiting
+    ]
 
 
-def _exit(code: int | None, reason: str) -> str:
-    return f"exit code {code}" + (f" ({reason})" if reason else "")
+def _declines(event: Event) -> bool:
+    return event.reason in _SCALES_NOT or (event.reason == "FailedScheduling" and event.source == "karpenter")
 
 
-def _flat(message: str) -> str:
-    return _NOISE.sub("", " ".join(message.split())).rstrip(".")
+def _uncreatable(container: Container) -> str:
+    if container.waiting not in _UNCREATABLE:
+        return ""
+    why, remedy = _UNCREATABLE[container.waiting]
+    return f"{why} ({container.waiting}: {flat(container.message)}): {remedy}"
