@@ -10,7 +10,10 @@ from buildwright.cli.command import Command
 COMMANDS: dict[str, tuple[str, str]] = {
     "build": ("build", "Start a build"),
     "create": ("create", "Create a new builder instance"),
+    "doctor": ("doctor", "Examine a builder, its cluster and its rights (not in buildx)"),
+    "gc": ("gc", "Remove what builders have left behind in a cluster (not in buildx)"),
     "inspect": ("inspect", "Inspect current builder instance"),
+    "logs": ("logs", "Show what a builder's daemons say (not in buildx)"),
     "ls": ("ls", "List builder instances"),
     "rm": ("rm", "Remove one or more builder instances"),
     "stop": ("stop", "Stop builder instance"),

@@ -21,7 +21,7 @@ _PATIENCE = 20.0
 
 async def remove(cluster: Cluster, fleet: Fleet, tell: Callable[[str], None]) -> None:
     """Also the claims of pods that there are no longer; `tell` hears of each. A claim goes when no pod uses it."""
-    for item in await _of(cluster, fleet):
+    for item in await of(cluster, fleet):
         name = item["metadata"]["name"]
         tell(f"the volume claim {name} in namespace {cluster.namespace} is deleted with the cache in it")
         await cluster.delete(CLAIM, name)
@@ -36,7 +36,7 @@ async def keep(cluster: Cluster, fleet: Fleet, tell: Callable[[str], None]) -> N
     await _retain(cluster, fleet)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        for item in await _of(cluster, fleet):
+        for item in await of(cluster, fleet):
             metadata = item["metadata"]
             others = [one for one in metadata.get("ownerReferences") or () if one["name"] != fleet.name]
             change = {"annotations": {KEPT: now}, "ownerReferences": others or None}
@@ -72,7 +72,8 @@ async def _retain(cluster: Cluster, fleet: Fleet) -> None:
         ) from None
 
 
-async def _of(cluster: Cluster, fleet: Fleet) -> list[Object]:
+async def of(cluster: Cluster, fleet: Fleet) -> list[Object]:
+    """The claims of the node's pods, also of those that there are no longer, by name."""
     ours = re.compile(rf"{manifest.CLAIM}-{re.escape(fleet.name)}-\d+", re.ASCII)
     items, _ = await cluster.list(CLAIM, labels=fleet.labels)
     return sorted(
