@@ -1,0 +1,168 @@
+"""What the daemons of a builder's nodes say: the logs of all their pods, line by line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from buildwright.drivers.kubernetes.choose import container_of
+from buildwright.drivers.kubernetes.fleet import Fleet
+from buildwright.drivers.kubernetes.identity import connect
+from buildwright.drivers.kubernetes.words import describe
+from buildwright.errors import BuilderNotFoundError, BuildwrightError, ClusterError, ConnectError
+from buildwright.kube.api import FORBIDDEN, POD, Cluster
+from buildwright.kube.follow import follow as follow_objects
+from buildwright.kube.objects import Container, Pod
+from buildwright.model.node import Node
+
+_PAUSE = 1.0
+"""Seconds before a log whose stream was lost is taken up again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which lines: the last `tail` of each pod (None: all) and, with `follow`, those to come; `pods` names the pods,
+    empty for all."""
+
+    tail: int | None = None
+    pods: Collection[str] = ()
+    follow: bool = False
+
+
+Write = Callable[[str, str], None]
+"""Takes a pod's name, "" where there can be only one, and a line."""
+
+
+async def logs(nodes: Sequence[Node], wanted: Wanted, write: Write, tell: Callable[[str], None]) -> None:
+    """Write the lines of the nodes' daemons, pod by pod, and with `follow` go on until cancelled.
+
+    Following takes in pods that come later and daemons that are started again, from their first line on. `tell` hears
+    of what has no log yet. Raises ClusterError, ConnectError, ConfigurationError, and BuilderNotFoundError for a pod
+    that none of the nodes has.
+    """
+    async with AsyncExitStack() as stack:
+        sources = []
+        for node in nodes:
+            fleet = Fleet.of(node)
+            cluster = await stack.enter_async_context(await connect(fleet))
+            items, _ = await cluster.list(POD, labels=fleet.labels)
+            sources.append((fleet, cluster, _sorted(map(Pod.read, items))))
+        known = [pod.name for _, _, pods in sources for pod in pods]
+        _check(known, wanted.pods)
+        if len(wanted.pods) == 1 or not (wanted.pods or wanted.follow or len(known) > 1):
+            write = _nameless(write)
+        for fleet, cluster, pods in sources:
+            if not pods:
+                tell(f"node {fleet.node.name} has no pods in namespace {cluster.namespace}")
+            for pod in pods:
+                if wanted.pods and pod.name not in wanted.pods:
+                    continue
+                if not _has_log(pod):
+                    tell(f"pod {pod.name} has no log yet: it {describe(pod)}")
+                elif not wanted.follow:
+                    await _copy(cluster, pod, wanted, write)
+        if wanted.follow:
+            await _together([_Follower(cluster, fleet, wanted, write).run() for fleet, cluster, _ in sources])
+
+
+class _Follower:
+    """Keeps one reader for each run of a daemon's container: a pod's uid and how often it was started again."""
+
+    def __init__(self, cluster: Cluster, fleet: Fleet, wanted: Wanted, write: Write) -> None:
+        self._cluster = cluster
+        self._fleet = fleet
+        self._wanted = wanted
+        self._write = write
+        self._begun: set[tuple[str, int]] = set()
+
+    async def run(self) -> None:
+        """Until cancelled; raises what makes following impossible."""
+        tail = self._wanted.tail
+        async with (
+            asyncio.TaskGroup() as group,
+            aclosing(follow_objects(self._cluster, POD, labels=self._fleet.labels)) as states,
+        ):
+            async for items in states:
+                for pod in _sorted(map(Pod.read, items)):
+                    if self._is_new(pod):
+                        group.create_task(self._follow(pod, tail))
+                tail = None
+
+    def _is_new(self, pod: Pod) -> bool:
+        """Whether the daemon in it is in a run that nobody reads yet; it counts as read from now on."""
+        if (self._wanted.pods and pod.name not in self._wanted.pods) or not _has_log(pod):
+            return False
+        daemon = _daemon(pod)
+        run = (pod.uid, daemon.restarts if daemon else 0)
+        fresh = run not in self._begun
+        self._begun.add(run)
+        return fresh
+
+    async def _follow(self, pod: Pod, tail: int | None) -> None:
+        """One run's log to its end. After a lost connection only new lines are read, so that none comes twice."""
+        wanted = Wanted(tail=tail, follow=True)
+        while True:
+            try:
+                await _copy(self._cluster, pod, wanted, self._write)
+                return
+            except ConnectError:
+                pass
+            except ClusterError as error:
+                if error.status == FORBIDDEN:
+                    raise
+                if error.status < 500:
+                    return
+            wanted = Wanted(tail=0, follow=True)
+            await asyncio.sleep(_PAUSE)
+
+
+async def _copy(cluster: Cluster, pod: Pod, wanted: Wanted, write: Write) -> None:
+    async with aclosing(cluster.logs(pod.name, container_of(pod), follow=wanted.follow, tail=wanted.tail)) as lines:
+        async for line in lines:
+            write(pod.name, line)
+
+
+def _nameless(write: Write) -> Write:
+    return lambda _, line: write("", line)
+
+
+async def _together(work: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """All at once, to the first failure, which is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for one in work:
+                group.create_task(one)
+    except BaseExceptionGroup as failures:
+        raise _first(failures) from failures
+
+
+def _first(failure: BaseException) -> BaseException:
+    while isinstance(failure, BaseExceptionGroup):
+        ours = failure.subgroup(BuildwrightError)
+        failure = (ours or failure).exceptions[0]
+    return failure
+
+
+def _check(known: Collection[str], names: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            have = f"it has {', '.join(sorted(known))}" if known else "it has none"
+            raise BuilderNotFoundError(f'the builder has no pod "{name}": {have}', name=name)
+
+
+def _sorted(pods: Iterable[Pod]) -> list[Pod]:
+    return sorted(pods, key=lambda pod: pod.name)
+
+
+def _daemon(pod: Pod) -> Container | None:
+    name = container_of(pod)
+    return next((container for container in pod.containers if container.name == name and not container.init), None)
+
+
+def _has_log(pod: Pod) -> bool:
+    """Whether the daemon was ever started."""
+    daemon = _daemon(pod)
+    return daemon is not None and (not daemon.waiting or daemon.restarts > 0)
