@@ -180,8 +180,8 @@ def buildkitd(place: Workshop) -> Iterator[Daemon]:
 @contextmanager
 def pod(place: Workshop) -> Iterator[Daemon]:
     """A daemon in a pod, reached through the API server, with its store on a memory disk."""
-    with _namespace("transfers") as (kubectl, namespace):
-        options = _options(f"namespace={namespace},buildkit-root-volume-memory=6Gi")
+    with borrowed_namespace("transfers") as (kubectl, namespace):
+        options = driver_options(f"namespace={namespace},buildkit-root-volume-memory=6Gi")
         place.buildx("create", "--name", "pod", "--driver", "kubernetes", *options, "--bootstrap")
         yield Daemon("pod", (*kubectl, "exec", "deploy/pod0", "--", "buildctl"))
 
@@ -189,15 +189,15 @@ def pod(place: Workshop) -> Iterator[Daemon]:
 @contextmanager
 def fleet(place: Workshop) -> Iterator[Fleet]:
     """Builders that come and go; the one called `fleet` stays."""
-    with _namespace("fleet") as (kubectl, namespace):
-        options = _options(f"namespace={namespace}")
+    with borrowed_namespace("fleet") as (kubectl, namespace):
+        options = driver_options(f"namespace={namespace}")
         place.buildx("create", "--name", "fleet", "--driver", "kubernetes", *options, "--bootstrap")
         daemon = Daemon("fleet", (*kubectl, "exec", "deploy/fleet0", "--", "buildctl"))
         yield Fleet(kubectl, place.env, options, daemon)
 
 
 @contextmanager
-def _namespace(purpose: str) -> Iterator[tuple[tuple[str, ...], str]]:
+def borrowed_namespace(purpose: str) -> Iterator[tuple[tuple[str, ...], str]]:
     """A namespace of the cluster, as kubectl's command line that works in it, and its name."""
     kubeconfig = output(TESTBED / "cluster", "up", *FOR_US)
     namespace = f"bench-{purpose}-{os.getpid()}"
@@ -210,5 +210,5 @@ def _namespace(purpose: str) -> Iterator[tuple[tuple[str, ...], str]]:
         output(TESTBED / "cluster", "down", *FOR_US)
 
 
-def _options(driver_options: str) -> tuple[str, ...]:
-    return ("--driver-opt", driver_options, "--buildkitd-config", str(CACHE / "state/buildkitd.toml"))
+def driver_options(text: str) -> tuple[str, ...]:
+    return ("--driver-opt", text, "--buildkitd-config", str(CACHE / "state/buildkitd.toml"))
