@@ -16,7 +16,7 @@ BUILD = b"buildctl\0dial-stdio\0"
 def hooked(proc: Path, bound: float) -> subprocess.Popen[bytes]:
     """The hook at work on the processes in `proc`."""
     shell, option, script = drain.hook(bound)["preStop"]["exec"]["command"]
-    return subprocess.Popen([shell, option, script.replace("/proc/", f"{proc}/")])
+    return subprocess.Popen([shell, option, script.replace("/proc/[", f"{proc}/[")])
 
 
 def process(proc: Path, number: int, cmdline: bytes) -> Path:
@@ -56,4 +56,4 @@ def test_it_waits_no_longer_than_the_bound(tmp_path: Path) -> None:
 def test_without_a_bound_nothing_is_waited_for() -> None:
     assert drain.hook(0) == {}
     assert drain.grace(0) is None
-    assert drain.grace(5.5) == 36
+    assert drain.grace(5.5) == 11

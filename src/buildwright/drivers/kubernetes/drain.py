@@ -14,14 +14,15 @@ from typing import Any
 LEASE = "buildwright/lease"
 """Label of a pod that a build protects; its value is the name of the build's Lease."""
 
-_AFTER = 30
-"""Seconds for the daemon to end after the hook: what Kubernetes gives by default."""
+_AFTER = 5
+"""Seconds for the daemon to end after the hook. One that still builds takes all of them, an idle one a moment."""
 
 _WAIT = """\
-left={seconds}
-while [ "$left" -gt 0 ] && grep -qs 'dial[-]stdio' /proc/[0-9]*/cmdline; do
+read -r now _ </proc/uptime
+end=$((${{now%.*}} + {seconds}))
+while grep -qs 'dial[-]stdio' /proc/[0-9]*/cmdline && [ "${{now%.*}}" -lt "$end" ]; do
   sleep 1
-  left=$((left - 1))
+  read -r now _ </proc/uptime
 done
 """
 """The pattern does not match itself, which is in the cmdline of this very shell."""
