@@ -83,15 +83,16 @@ async def persist(
         try:
             return await work(attempt)
         except (ConnectError, ConnectionLostError) as error:
-            attempt.sink.end()
             losses.append(error)
-            if len(losses) > retries or attempt.spent or not driver.traits.dynamic:
-                raise _final(losses, attempt.spent if len(losses) <= retries else "") from error.__cause__
         except (NotReadyError, ClusterError) as error:
-            attempt.sink.end()
             if not losses:
                 raise
             raise _in_vain(losses, error) from error
+        attempt.sink.end()
+        if len(losses) > retries or not driver.traits.dynamic:
+            raise _final(losses)
+        if attempt.spent:
+            raise _final(losses, attempt.spent)
         sentence = f"{_told(losses[-1])}; building again on another pod (retry {len(losses)} of {retries})"
         with step(sink, sentence) as shown:
             _detail(losses[-1], shown.log)
@@ -107,24 +108,29 @@ def _told(error: BuildwrightError) -> str:
 
 
 def _detail(error: BuildwrightError, log: Callable[[str], None]) -> None:
+    """What the daemon said last tells something only when it ended by itself."""
     if isinstance(error, DaemonLostError):
-        for line in (str(error), *error.log):
+        log(str(error))
+        for line in error.log if error.process_exit_code is not None else ():
             log(line)
 
 
-def _final(losses: Sequence[BuildwrightError], spent: str) -> BuildwrightError:
+def _final(losses: Sequence[BuildwrightError], spent: str = "") -> BuildwrightError:
     """The last loss, with what else there is to say about it."""
     *earlier, last = losses
     before = [told for told in dict.fromkeys(map(_told, earlier)) if told != str(last)]
-    if before:
-        last.args = (f"{last}; before that, {'; '.join(before)}", *last.args[1:])
     if spent:
-        last.args = (f"{last}; it was not built again, since {spent}", *last.args[1:])
+        _reword(last, f"{last} (it did not begin again by itself, since {spent})")
+    if before:
+        _reword(last, f"{last}; before that, {'; '.join(before)}")
     return last
 
 
 def _in_vain(losses: Sequence[BuildwrightError], error: BuildwrightError) -> BuildwrightError:
     """The loss after which there was no other daemon."""
-    last = losses[-1]
-    last.args = (f"{last}; it could not be built again: {error}", *last.args[1:])
-    return _final(losses, "")
+    _reword(losses[-1], f"{_told(losses[-1])}, and the build could not begin again: {error}")
+    return _final(losses)
+
+
+def _reword(error: BuildwrightError, text: str) -> None:
+    error.args = (text, *error.args[1:])
