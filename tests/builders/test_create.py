@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from buildwright.builders import docker_contexts
-from buildwright.builders.create import Created, CreateOptions, create, driver_options, leave, undo
+from buildwright.builders.create import Created, CreateOptions, create, driver_options, keep, leave, undo
 from buildwright.builders.store import Store, Transaction
 from buildwright.cli.command import Context
 from buildwright.cli.main import main
-from buildwright.errors import BuilderNotFoundError, BuildwrightError, DriverOptionError, UsageError
+from buildwright.errors import (
+    BuilderNotFoundError,
+    BuildwrightError,
+    ConfigurationError,
+    DriverOptionError,
+    UsageError,
+)
 from tests.builders.scenarios import SCENARIOS, Scenario, files_of, prepare, recorded
 
 if TYPE_CHECKING:
@@ -46,7 +56,14 @@ def left_by_us(scenario: Scenario, folder: Path, kubeconfig: str) -> dict[str, s
         environ = {"HOME": str(folder), "BUILDX_CONFIG": str(store), "KUBECONFIG": kubeconfig}
         context = Context(stdin=io.StringIO(), stdout=out, stderr=said, environ=environ, cwd=str(folder))
         assert main(command, context) == 0, said.getvalue()
-    return files_of(store, kubeconfig)
+    return {name: without_pins(text) for name, text in files_of(store, kubeconfig).items()}
+
+
+def without_pins(text: str) -> str:
+    """A builder's file with endpoints as buildx makes them; that they keep the kubeconfig's context is asserted."""
+    cluster = r"kubernetes:///(\w+)\?"
+    assert len(re.findall(cluster, text)) == len(re.findall(rf"{cluster}context=c\\u0026", text))
+    return re.sub(rf"{cluster}context=c\\u0026", r"kubernetes:///\1?", text).replace("\\u0026namespace=ci", "")
 
 
 @by_name
@@ -79,6 +96,8 @@ def in_store(folder: Path, work: Callable[[Transaction], T]) -> T:
 
 def made(folder: Path, **options: object) -> Created:
     environ = {"HOME": str(folder)}
+    (folder / ".kube").mkdir(exist_ok=True)
+    (folder / ".kube" / "config").write_text(NO_CLUSTER)
     asked = CreateOptions(**options)  # type: ignore[arg-type]
     return in_store(folder, lambda transaction: create(transaction, docker_contexts.read(environ), environ, asked))
 
@@ -191,3 +210,59 @@ def test_a_builder_cannot_have_the_name_of_a_docker_context(tmp_path: Path) -> N
     options = CreateOptions(name="desktop", driver="remote", endpoint="unix:///a")
     with pytest.raises(UsageError, match='"desktop"'):
         in_store(tmp_path, lambda transaction: create(transaction, contexts, {}, options))
+
+
+def place(created: Created, index: int = 0) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(created.builder.nodes[index].endpoint).query, keep_blank_values=True))
+
+
+def test_context_and_namespace_of_the_kubeconfig_are_kept(tmp_path: Path) -> None:
+    kept = place(made(tmp_path, name="k", driver="kubernetes"))
+    assert kept == {"context": "c", "deployment": kept["deployment"], "kubeconfig": "", "namespace": "ci"}
+    other = made(tmp_path, name="k", append=True, node="k1", driver_opts=["namespace=other"])
+    assert place(other, 1) == {"context": "c", "deployment": "k1", "kubeconfig": ""}
+
+
+def test_a_changed_node_stays_in_its_cluster_unless_it_is_sent_to_another(tmp_path: Path) -> None:
+    first = made(tmp_path, name="k", driver="kubernetes")
+    assert first.placed == ("k0",)
+    identified = {"k0": f"{first.builder.nodes[0].endpoint}&cluster=uid"}
+    in_store(tmp_path, lambda transaction: keep(transaction, first, identified))
+    for options in (["replicas=2"], ["context=c"]):
+        changed = made(tmp_path, name="k", node="k0", driver_opts=options)
+        assert (place(changed)["cluster"], changed.placed) == ("uid", ())
+    text = NO_CLUSTER.replace('"contexts": [{', '"contexts": [{"name": "d", "context": {"cluster": "c"}}, {')
+    environ = {"HOME": str(tmp_path)}
+    (tmp_path / ".kube" / "config").write_text(text)
+    asked = CreateOptions(name="k", node="k0", driver_opts=["context=d"])
+    sent = in_store(tmp_path, lambda store: create(store, docker_contexts.read(environ), environ, asked))
+    assert (place(sent).get("cluster"), place(sent)["context"], sent.placed) == (None, "d", ("k0",))
+
+
+@pytest.mark.parametrize(
+    ("environ", "options", "words"),
+    [
+        ({}, (), "no Kubernetes configuration was found"),
+        ({"KUBECONFIG": "/no/such"}, (), "KUBECONFIG names /no/such, which does not exist"),
+        ({"KUBECONFIG": "KUBECONFIG"}, ("context=d",), 'has no context "d": it defines c'),
+    ],
+)
+def test_a_cluster_that_is_not_configured_makes_no_builder(
+    tmp_path: Path, kubeconfig: str, environ: dict[str, str], options: Sequence[str], words: str
+) -> None:
+    environ = {
+        "HOME": str(tmp_path),
+        **{key: value.replace("KUBECONFIG", kubeconfig) for key, value in environ.items()},
+    }
+    asked = CreateOptions(name="k", driver="kubernetes", driver_opts=options)
+    with pytest.raises(ConfigurationError, match=words):
+        in_store(tmp_path, lambda store: create(store, docker_contexts.read(environ), environ, asked))
+    assert in_store(tmp_path, Transaction.list) == ((), ())
+
+
+def test_the_cluster_of_a_docker_context_is_kept_by_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / ".docker" / "contexts" / "meta" / hashlib.sha256(b"kube").hexdigest()
+    folder.mkdir(parents=True)
+    endpoints = {"docker": {"Host": "unix:///s"}, "kubernetes": {"Host": "https://k"}}
+    (folder / "meta.json").write_text(json.dumps({"Name": "kube", "Endpoints": endpoints}))
+    assert made(tmp_path, name="k", driver="kubernetes", endpoint="kube").builder.nodes[0].endpoint == "kube"

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from tests.conftest import Buildkitd, Cluster
 
 Run = Callable[..., tuple[int, str, str]]
+NO_CLUSTER = (
+    "{apiVersion: v1, kind: Config, current-context: a, users: [{name: a, user: {token: x}}],"
+    " clusters: [{name: a, cluster: {server: 'https://127.0.0.1:9'}}],"
+    " contexts: [{name: a, context: {cluster: a, user: a, namespace: n}}]}"
+)
 NOBODY = "unix:///nobody/listens.sock"
 
 
@@ -192,6 +197,22 @@ def test_a_builder_of_a_driver_that_we_lack_is_forgotten_only_when_asked(run: Ru
     assert run("rm", "--keep-daemon", "a") == (0, "", "a removed\n")
 
 
+def test_a_builder_whose_pods_cannot_be_removed_is_kept_until_it_is_to_be_forgotten(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(NO_CLUSTER)
+    environment = peer_environment(tmp_path, KUBECONFIG=str(kubeconfig))
+    for name in ("a", "b"):
+        run_program(OURS, "create", "--name", name, "--driver", "kubernetes", env=environment)
+    done = run_program(OURS, "rm", "a", env=environment, check=False)
+    assert done.returncode == 1
+    assert "(the builder is kept: add --force to forget it nevertheless)" in done.stderr
+    assert stored(tmp_path / "buildx") == ["a", "b"]
+    forced = run_program(OURS, "rm", "--force", "a", env=environment, check=False)
+    assert (forced.returncode, "failed to remove a: " in forced.stderr) == (1, True)
+    assert run_program(OURS, "rm", "--keep-daemon", "b", env=environment).stderr == "b removed\n"
+    assert stored(tmp_path / "buildx") == []
+
+
 def test_a_node_leaves_and_the_last_one_stays(run: Run) -> None:
     add(run, "a")
     assert run("create", "--name", "a", "--append", f"{NOBODY}2")[0] == 0
@@ -348,11 +369,7 @@ def test_a_creation_that_the_cluster_refuses_leaves_nothing_behind(
 
 def test_a_bootstrap_of_a_cluster_that_is_not_there_fails(tmp_path: Path) -> None:
     kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        "{apiVersion: v1, kind: Config, current-context: a, users: [{name: a, user: {token: x}}],"
-        " clusters: [{name: a, cluster: {server: 'https://127.0.0.1:9'}}],"
-        " contexts: [{name: a, context: {cluster: a, user: a, namespace: n}}]}"
-    )
+    kubeconfig.write_text(NO_CLUSTER)
     environment = peer_environment(tmp_path, KUBECONFIG=str(kubeconfig))
     make = ("create", "--name", "kube", "--driver", "kubernetes", "--bootstrap")
     for words in (make, ("inspect", "--bootstrap", "kube")):

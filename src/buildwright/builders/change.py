@@ -75,6 +75,12 @@ def leave(group: GroupRecord, node: str) -> GroupRecord:
     return replace(group, nodes=(*group.nodes[:index], *group.nodes[index + 1 :]))
 
 
+def moved(group: GroupRecord, endpoints: Mapping[str, str]) -> GroupRecord:
+    """The group with the nodes that `endpoints` names at these."""
+    nodes = [replace(node, endpoint=endpoints.get(node.name, node.endpoint)) for node in group.nodes]
+    return replace(group, nodes=tuple(nodes))
+
+
 def parse_platforms(texts: Sequence[str]) -> tuple[Platform, ...] | None:
     """Platforms of flags that each may hold several, None when there are none; UsageError for one that is none."""
     found = [

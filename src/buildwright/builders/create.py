@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,8 @@ class Created:
     record: GroupRecord
     before: GroupRecord | None
     needs_restart: bool
+    placed: tuple[str, ...] = ()
+    """Names of the nodes that are at a place where there was none of them before."""
     warnings: tuple[str, ...] = ()
     """Sentences about the nodes that are new or changed."""
 
@@ -63,22 +66,47 @@ def create(
     if before is None and options.append:
         raise BuilderNotFoundError(f'failed to find instance "{name}" to append to', name=name)
     driver = options.driver or (before.driver if before else _default_driver(environ, options.endpoint))
-    _check_fit(name, before, driver, options)
+    _check_fit(name, before, driver, options, contexts)
     group = before or GroupRecord(name=name, driver=driver)
     existing = bool(options.node) and change.find(group, options.node) is not None
     asked = _change(options, driver, environ, default_config, existing=existing)
     address = _address(name, driver, environ, options, existing=existing)
     after = change.update(group, asked, address)
-    known = before.builder().nodes if before else ()
+    from buildwright.drivers.table import settle_place
+
+    known = {node.name: node for node in before.builder().nodes} if before else {}
     drivers = [(node, driver_for(after.builder(), node)) for node in after.builder().nodes]
-    warnings = [warning for node, made in drivers if node not in known for warning in made.traits.warnings]
+    changed = [(node, made) for node, made in drivers if node != known.get(node.name)]
+    places = {node.name: settle_place(driver, node, known.get(node.name), environ) for node, _ in changed}
+    after = change.moved(after, places)
     transaction.save(after)
     return Created(
         record=after,
         before=before,
         needs_restart=existing and asked.needs_restart,
-        warnings=tuple(dict.fromkeys(warnings)),
+        placed=tuple(name for name, place in places.items() if name not in known or known[name].endpoint != place),
+        warnings=tuple(dict.fromkeys(warning for _, made in changed for warning in made.traits.warnings)),
     )
+
+
+async def identify(created: Created) -> dict[str, str]:
+    """New endpoints of nodes that are new at their place: with the identity of what they lead to.
+
+    Takes a few seconds at most and raises nothing: what cannot be asked is not identified.
+    """
+    from buildwright.drivers.table import identify as identified
+
+    nodes = [node for node in created.builder.nodes if node.name in created.placed]
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(identified(created.record.driver, node)) for node in nodes]
+    found = zip(nodes, asked, strict=True)
+    return {node.name: task.result() for node, task in found if task.result() != node.endpoint}
+
+
+def keep(transaction: Transaction, created: Created, places: Mapping[str, str]) -> None:
+    """Save nodes with the endpoints that `identify` found, unless somebody changed the builder since."""
+    if transaction.get(created.record.name) == created.record:
+        transaction.save(change.moved(created.record, places))
 
 
 def undo(transaction: Transaction, created: Created) -> None:
@@ -134,7 +162,9 @@ def _default_driver(environ: Mapping[str, str], address: str) -> str:
     return "docker-container"
 
 
-def _check_fit(name: str, before: GroupRecord | None, driver: str, options: CreateOptions) -> None:
+def _check_fit(
+    name: str, before: GroupRecord | None, driver: str, options: CreateOptions, contexts: DockerContexts
+) -> None:
     if before is not None and not options.node and not options.append:
         raise UsageError(
             f'builder "{name}" exists: add --append for another node, or name the --node to change, '
@@ -143,10 +173,10 @@ def _check_fit(name: str, before: GroupRecord | None, driver: str, options: Crea
     if before is not None and before.driver != driver:
         raise UsageError(f'builder "{name}" has the driver "{before.driver}", not "{driver}"')
     check_driver(driver, explicit=bool(options.driver))
-    if driver == "kubernetes" and options.endpoint:
+    if driver == "kubernetes" and options.endpoint and options.endpoint not in contexts.clusters:
         raise UsageError(
-            f'the kubernetes driver takes no endpoint, but "{options.endpoint}" was given: '
-            "the cluster is that of the kubeconfig"
+            f'"{options.endpoint}" is no docker context with a kubernetes endpoint: give none, and the cluster is '
+            "that of the kubeconfig"
         )
     if driver == "remote" and options.daemon_config:
         raise UsageError("the remote driver takes no --buildkitd-config: configure the daemon where it runs")
@@ -169,7 +199,7 @@ def _change(
     return NodeChange(
         node=options.node,
         append=options.append,
-        endpoint=_remote_address(options, environ) if driver == "remote" and existing else None,
+        endpoint=_new_address(driver, options, environ) if existing else None,
         platforms=change.parse_platforms(options.platforms),
         driver_opts=None if driver_opts is None else settle(driver, driver_opts),
         flags=flags if given else None,
@@ -177,7 +207,9 @@ def _change(
     )
 
 
-def _remote_address(options: CreateOptions, environ: Mapping[str, str]) -> str | None:
+def _new_address(driver: str, options: CreateOptions, environ: Mapping[str, str]) -> str | None:
+    if driver != "remote":
+        return options.endpoint or None
     address = options.endpoint or environ.get("BUILDKIT_HOST", "")
     return endpoint.remote(address) if address else None
 
@@ -186,5 +218,5 @@ def _address(name: str, driver: str, environ: Mapping[str, str], options: Create
     if existing:
         return ""
     if driver == "kubernetes":
-        return endpoint.kubernetes(name, options.node, environ.get("KUBECONFIG", ""))
+        return options.endpoint or endpoint.kubernetes(name, options.node, environ.get("KUBECONFIG", ""))
     return endpoint.remote(options.endpoint or environ.get("BUILDKIT_HOST", ""))

@@ -16,10 +16,14 @@ DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerContexts:
-    """`hosts` maps the name of every context to its engine's address, "" when it has none."""
+    """`hosts` maps the name of every context to its engine's address, "" when it has none.
+
+    `clusters` are those that have a Kubernetes cluster.
+    """
 
     active: str
     hosts: Mapping[str, str]
+    clusters: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:
@@ -31,13 +35,18 @@ def read(environ: Mapping[str, str]) -> DockerContexts:
     """Read docker's configuration; ConfigurationError when config.json is damaged. Damaged contexts are left out."""
     folder = config_dir(environ)
     hosts = {DEFAULT: default_host(environ)}
+    clusters = set()
     meta = os.path.join(folder, "contexts", "meta")
     for name in sorted(_listed(meta)):
         document = _meta(os.path.join(meta, name, "meta.json"))
         context = document.get("Name")
         if isinstance(context, str) and hashlib.sha256(context.encode()).hexdigest() == name:
             hosts[context] = _host(document)
-    return DockerContexts(active=_active(environ, folder), hosts=dict(sorted(hosts.items())))
+            if _endpoint(document, "kubernetes"):
+                clusters.add(context)
+    return DockerContexts(
+        active=_active(environ, folder), hosts=dict(sorted(hosts.items())), clusters=frozenset(clusters)
+    )
 
 
 def default_host(environ: Mapping[str, str]) -> str:
@@ -104,8 +113,12 @@ def _meta(path: str) -> dict[str, object]:
     return document if isinstance(document, dict) else {}
 
 
-def _host(document: Mapping[str, object]) -> str:
+def _endpoint(document: Mapping[str, object], kind: str) -> Mapping[str, object]:
     endpoints = document.get("Endpoints")
-    docker = endpoints.get("docker") if isinstance(endpoints, dict) else None
-    host = docker.get("Host") if isinstance(docker, dict) else None
+    endpoint = endpoints.get(kind) if isinstance(endpoints, dict) else None
+    return endpoint if isinstance(endpoint, dict) else {}
+
+
+def _host(document: Mapping[str, object]) -> str:
+    host = _endpoint(document, "docker").get("Host")
     return host if isinstance(host, str) else ""

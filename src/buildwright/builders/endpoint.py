@@ -32,7 +32,7 @@ def remote(address: str) -> str:
 
 
 def kubernetes(builder: str, node: str, kubeconfig: str) -> str:
-    """The address of a node in a cluster. Only `kubeconfig` is read again; a relative path is made absolute."""
+    """The address of a node in a cluster, as buildx makes it. Relative paths are made absolute."""
     paths = os.pathsep.join(os.path.abspath(path) if path else "" for path in kubeconfig.split(os.pathsep))
     query = urlencode({"deployment": node or names.deployment(), "kubeconfig": paths if kubeconfig else ""})
     return f"kubernetes:///{builder}?{query}"

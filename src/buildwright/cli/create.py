@@ -17,6 +17,8 @@ _NODE, _DRIVER = "Nodes", "Driver"
 
 
 async def run(values: Values, context: Context) -> int:
+    import asyncio
+
     from buildwright.build.survey import survey
     from buildwright.builders import create, docker_contexts
     from buildwright.builders.store import Store
@@ -44,8 +46,14 @@ async def run(values: Values, context: Context) -> int:
         context.warn("new settings may not be used until builder is restarted")
     for warning in created.warnings:
         context.warn(warning)
-    state = await survey(created.builder, values.seconds("timeout"))
+    async with asyncio.TaskGroup() as tasks:
+        surveyed = tasks.create_task(survey(created.builder, values.seconds("timeout")))
+        identified = tasks.create_task(create.identify(created))
+    state = surveyed.result()
     await _check(state, created, store)
+    if places := identified.result():
+        async with store.transaction() as transaction:
+            create.keep(transaction, created, places)
     if values.boolean("use"):
         async with store.transaction() as transaction:
             transaction.set_current(contexts.key, created.record.name)

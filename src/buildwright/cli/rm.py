@@ -66,6 +66,10 @@ async def _removed(name: str, values: Values, context: Context) -> None:
             f'the driver "{builder.driver}" is not supported: add --keep-daemon to forget the builder only'
         )
     failures = await _remove_nodes(builder, context, keep_state=values.boolean("keep-state"))
+    forced = values.boolean("force")
+    if failures and not forced:
+        # buildx forgets the builder, and its pods are nobody's then.
+        raise BuildwrightError(f"{'; '.join(failures)} (the builder is kept: add --force to forget it nevertheless)")
     async with store.transaction() as transaction:
         transaction.remove(name)
     if failures:
@@ -122,7 +126,12 @@ COMMAND = Command(
     long="Remove builders with their daemons and caches; without a name the current one.",
     flags=(
         Flag(name="all-inactive", kind=Kind.BOOL, help="Remove all inactive builders"),
-        Flag(name="force", short="f", kind=Kind.BOOL, help="Do not prompt for confirmation"),
+        Flag(
+            name="force",
+            short="f",
+            kind=Kind.BOOL,
+            help="Do not prompt for confirmation, and forget what cannot be removed",
+        ),
         Flag(name="keep-daemon", kind=Kind.BOOL, help="Keep the BuildKit daemon running"),
         Flag(name="keep-state", kind=Kind.BOOL, help="Keep BuildKit state"),
         TIMEOUT,

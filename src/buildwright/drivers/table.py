@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from buildwright.drivers.driver import Driver
+from buildwright.drivers.update import Update
 from buildwright.errors import UsageError
 from buildwright.model.node import Node
 
@@ -22,6 +23,12 @@ def _settled_kubernetes(options: Mapping[str, str]) -> Mapping[str, str]:
     return settled(options)
 
 
+def _reconciliation(before: Node, after: Node) -> Update:
+    from buildwright.drivers.kubernetes.reconcile import Reconciliation
+
+    return Reconciliation(before, after)
+
+
 def _remote(node: Node) -> Driver:
     from buildwright.drivers.remote import RemoteDriver
 
@@ -30,6 +37,23 @@ def _remote(node: Node) -> Driver:
 
 _DRIVERS: Mapping[str, Callable[[Node], Driver]] = {"kubernetes": _kubernetes, "remote": _remote}
 _SETTLERS: Mapping[str, Callable[[Mapping[str, str]], Mapping[str, str]]] = {"kubernetes": _settled_kubernetes}
+
+
+def _settled_in_cluster(node: Node, before: Node | None, environ: Mapping[str, str]) -> str:
+    from buildwright.drivers.kubernetes.identity import settled
+
+    return settled(node, before, environ)
+
+
+async def _identified_in_cluster(node: Node) -> str:
+    from buildwright.drivers.kubernetes.identity import identified
+
+    return await identified(node)
+
+
+_PLACES: Mapping[str, Callable[[Node, Node | None, Mapping[str, str]], str]] = {"kubernetes": _settled_in_cluster}
+_IDENTITIES: Mapping[str, Callable[[Node], Awaitable[str]]] = {"kubernetes": _identified_in_cluster}
+_UPDATES: Mapping[str, Callable[[Node, Node], Update]] = {"kubernetes": _reconciliation}
 _UNAVAILABLE = ("cloud", "docker", "docker-container")
 
 KNOWN = tuple(_DRIVERS)
@@ -57,3 +81,30 @@ def settle(driver: str, options: Mapping[str, str]) -> dict[str, str]:
     Raises DriverOptionError for a file that cannot be read.
     """
     return dict(_SETTLERS[driver](options)) if driver in _SETTLERS else dict(options)
+
+
+def settle_place(driver: str, node: Node, before: Node | None, environ: Mapping[str, str]) -> str:
+    """The endpoint to keep a new node with, or one that was `before`: what it says by reference is settled now.
+
+    Asks no network. Raises ConfigurationError when what is referred to is not there.
+    """
+    return _PLACES[driver](node, before, environ) if driver in _PLACES else node.endpoint
+
+
+def update(driver: str, before: Node, after: Node) -> Update:
+    """How what `before` has made follows its options, which become those of `after`; reads no network.
+
+    Raises UsageError where nothing can follow, and DriverOptionError for an option that is wrong or for good.
+    """
+    make(driver, after)
+    if driver in _UPDATES:
+        return _UPDATES[driver](before, after)
+    raise UsageError(
+        f"the daemon of node {after.name} is run by someone else, so the {driver} driver has nothing to update: change "
+        "its address or options with buildwright create --node"
+    )
+
+
+async def identify(driver: str, node: Node) -> str:
+    """The node's endpoint with the identity of what it leads to, as far as that can be known within few seconds."""
+    return await _IDENTITIES[driver](node) if driver in _IDENTITIES else node.endpoint

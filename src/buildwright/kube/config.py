@@ -54,7 +54,7 @@ def load(
     current one. `environ` and `home` replace the process's.
     """
     environ = os.environ if environ is None else environ
-    paths = _paths(kubeconfig, environ, home or Path.home())
+    paths = _paths(kubeconfig, environ, home or Path(environ.get("HOME") or Path.home()))
     if paths:
         merged = merge([(path, read(path)) for path in paths])
         return select(merged, " and ".join(map(str, paths)), context)

@@ -36,7 +36,10 @@ def refusal(config: ClusterConfig, status: int, reason: str, message: str) -> Cl
     if status == 401:
         text = f"{config.server} does not accept {_user(config)}: log in to the cluster again"
     elif status == 403 and " cannot " in said and " resource " in said:
-        text = f"the cluster refused: {said}; ask its administrator for a Role that allows this"
+        text = (
+            f"the cluster refused: {said}; ask its administrator for a Role that allows this, which buildwright "
+            "doctor --rbac user prints (admin for who manages builders)"
+        )
     elif status == 404 and said.startswith("namespaces "):
         text = f"the cluster refused: {said}; create it with kubectl create namespace"
     elif said:

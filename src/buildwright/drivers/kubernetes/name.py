@@ -1,9 +1,9 @@
-"""Names of a node's objects in the cluster, and the endpoint by which the store remembers it. Pure."""
+"""Names of a node's objects in the cluster, and of its builder. Pure."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from buildwright.errors import UsageError
 
@@ -38,20 +38,7 @@ def is_subdomain(name: str) -> bool:
     return len(name) <= 253 and all(_LABEL.fullmatch(part) for part in name.split("."))
 
 
-def kubeconfig_of(endpoint: str) -> str:
-    """The kubeconfig kept in `kubernetes:///<builder>?deployment=<node>&kubeconfig=<path>`, "" when none is."""
-    if not endpoint:
-        return ""
-    parts = urlsplit(endpoint)
-    if parts.scheme != "kubernetes":
-        raise UsageError(
-            f'"{endpoint}" is no endpoint of the kubernetes driver: create the builder without one, with KUBECONFIG '
-            "set to the cluster's configuration"
-        )
-    return parse_qs(parts.query).get("kubeconfig", [""])[0]
-
-
 def builder_of(endpoint: str) -> str:
-    """The builder named in such an address, "" when none is."""
+    """The builder named in `kubernetes:///<builder>?...`, "" when none is."""
     parts = urlsplit(endpoint)
     return parts.path.strip("/") if parts.scheme == "kubernetes" else ""
