@@ -113,7 +113,8 @@ class DaemonLostError(ConnectionLostError):
     """A build's daemon went away with what it ran in, a pod, or is about to.
 
     `pod` and `node` name where, `reason` is one word for why: Deleted, Drained, Evicted, Preempted, OOMKilled,
-    Exited (the container ended), NodeLost or Silent. `process_exit_code` is the container's (None when it has none),
+    Exited (the container ended), NodeLost, Silent, or Disconnected (the pod lives on, as far as anybody can tell, and
+    only the way to it was cut). `process_exit_code` is the container's (None when it has none),
     `memory_limit` the pod's as it was written ("" without one), `log` the daemon's last lines, oldest first.
     """
 

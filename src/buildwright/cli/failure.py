@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from buildwright.cli.entry import INTERRUPTED
 from buildwright.cli.interrupt import Interrupted
-from buildwright.errors import BuildwrightError, SolveError
+from buildwright.errors import BuildwrightError, DaemonLostError, SolveError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,10 @@ def explain(error: BaseException, *, debug: bool = False) -> Failure:
         from buildwright.progress.summary import format_error
 
         excerpt = format_error(cause, debug)
+    elif isinstance(cause, DaemonLostError) and cause.log:
+        from buildwright.progress.summary import block
+
+        excerpt = block(f"last lines of the daemon in pod {cause.pod}", cause.log)
     trace = "".join(traceback.format_exception(error)) if debug else ""
     return Failure(f"{trace}{excerpt}ERROR: {_sentence(cause)}\n", _exit_code(cause))
 

@@ -15,7 +15,7 @@ from buildwright.client.grouped import most_telling
 from buildwright.client.session.session import Session
 from buildwright.client.solve import encode
 from buildwright.client.status import clock_skew, status_update
-from buildwright.errors import BuildwrightError, Code, ConnectionLostError, ProtocolError, RpcError
+from buildwright.errors import BuildwrightError, Code, ConnectionLostError, DaemonLostError, ProtocolError, RpcError
 from buildwright.model.solve import SolveRequest, SolveResult
 from buildwright.model.status import StatusSink, StatusUpdate
 from buildwright.wire.channel import Channel
@@ -191,6 +191,8 @@ def _reason(error: BuildwrightError, session: Session | None) -> BuildwrightErro
 
 
 def _lost(error: BuildwrightError) -> ConnectionLostError:
+    if isinstance(error, DaemonLostError):
+        return error
     why = redact(str(error))
     lost = ConnectionLostError(f"the daemon went away before the build was done ({why}); see to it and build again")
     lost.__cause__ = error

@@ -21,6 +21,12 @@ def failure(step: Step, lines: Iterable[bytes | bytearray]) -> bytes:
     return b"".join((head, *(b"%s\n" % line for line in lines), f"{_RULE}\n".encode()))
 
 
+def block(title: str, lines: Iterable[str]) -> str:
+    """The same for lines of something else that failed. Control characters in them have no effect on a terminal."""
+    shown = ("".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in line) for line in lines)
+    return "".join((f"{_RULE}\n > {title}:\n", *(f"{line}\n" for line in shown), f"{_RULE}\n"))
+
+
 def excerpt(source: SourceExcerpt) -> str:
     """Lines of a source around those marked with `>>>`; "" when the ranges name no line of it.
 

@@ -19,6 +19,11 @@ from buildwright.wire.stream import ByteStream
 READ: Final = 1 << 20
 FAREWELL: Final = 1.0
 """Seconds that the last frames may take to go out when a link is closed."""
+FREE_PINGS: Final = 3
+"""How many pings grpc-go takes between two things that it says (its maxPingStrikes, and one); it ends the connection
+at the next that comes within minutes."""
+RARELY: Final = 12
+"""How many times the usual interval passes before a ping that may be one too many."""
 
 
 @cache
@@ -65,17 +70,22 @@ class Link:
         self._stream = stream
         self._side = side
         self._keepalive = keepalive
+        self._ping_after: float | None = getattr(stream, "ping_after", None)
         self._peer = peer
         self._asleep: asyncio.Future[None] | None = None
         self._closing = False
         self._heard = 0.0
+        self._pings = 0
+        """How many there were since the peer last said anything but that it lives."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Run the link's tasks in `group`; they end with `close` and never fail."""
         steady_heap()
         self._tasks = [group.create_task(self._read()), group.create_task(self._write())]
-        if self._keepalive is not None:
+        if self._ping_after is not None:
+            self._tasks.append(group.create_task(self._ask(self._ping_after)))
+        elif self._keepalive is not None:
             self._tasks.append(group.create_task(self._watch(self._keepalive)))
 
     def wake(self) -> None:
@@ -111,10 +121,13 @@ class Link:
         try:
             while data := await stream.read(READ):
                 self._heard = clock()
+                answers = connection.answers
                 try:
                     connection.receive(data)
                 finally:
                     self._deliver()
+                if connection.answers == answers:
+                    self._pings = 0
                 # Whoever has just been woken takes its messages before the next ones come in.
                 await asyncio.sleep(0)
             self.clean = not connection.midway
@@ -201,6 +214,22 @@ class Link:
                 self.fail(ConnectionLostError(f"{self._peer} has been silent for {quiet:.3g} s, also when asked"))
                 self._tasks[0].cancel()
                 self._tasks[1].cancel()
+
+    async def _ask(self, interval: float) -> None:
+        """Ping a silent peer, so that the byte stream can tell whether it still lives."""
+        clock = asyncio.get_running_loop().time
+        self._heard = clock()
+        asked = 0.0
+        while self.error is None:
+            pause = interval if self._pings < FREE_PINGS else interval * RARELY
+            rest = max(self._heard, asked) + pause - clock()
+            if rest > 0:
+                await asyncio.sleep(min(rest, interval))
+                continue
+            self._pings += 1
+            asked = clock()
+            self.connection.ping()
+            self.wake()
 
     def reset(self, stream: Stream, code: ErrorCode) -> None:
         """Reset a stream and throw away what it had received."""

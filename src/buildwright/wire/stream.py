@@ -14,7 +14,9 @@ class ByteStream(Protocol):
     cancelled or failed write the stream may only be closed. Failures are ConnectionLostError (the peer or the
     network ended it) whose text says what is known of the cause.
 
-    A stream may have a `name`, such as `unix:///run/buildkit/buildkitd.sock`, by which errors call its other end.
+    A stream may have a `name`, such as `unix:///run/buildkit/buildkitd.sock`, by which errors call its other end, and
+    `ping_after`: seconds of silence after which a protocol on it shall ask the peer for a sign of life. Such a stream
+    finds out by itself when the peer gives none.
     """
 
     async def read(self, limit: int = 1 << 20, /) -> bytes:

@@ -29,7 +29,7 @@ async def opened(server: ApiServer, folder: Path) -> PodStream:
 
 
 def test_a_pod_that_stays_after_all_is_followed_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = [Death("pod p is leaving", final=False), None, Death("pod p is gone", final=True)]
+    told = [Death("Deleted", "pod p is leaving", final=False), None, Death("Deleted", "pod p is gone")]
 
     async def states(*_args: object, **_more: object) -> AsyncIterator[tuple[object, ...]]:
         yield ()

@@ -3,52 +3,162 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from buildwright.errors import DaemonLostError
 from buildwright.kube.objects import Container, Pod
+
+_DISRUPTIONS = {
+    "EvictionByEvictionAPI": "Evicted",
+    "DeletionByTaintManager": "Evicted",
+    "TerminationByKubelet": "Evicted",
+    "PreemptionByScheduler": "Preempted",
+    "DeletionByPodGC": "NodeLost",
+}
+"""Reasons of the condition DisruptionTarget (core/v1, pkg/apis/core/types.go)."""
+_FAILURES = {"Evicted": "Evicted", "Preempting": "Preempted", "NodeLost": "NodeLost"}
+"""Reasons of a failed pod's status: kubelet's and the node controller's."""
+_VERBS = {
+    "Deleted": "deleted",
+    "Evicted": "evicted",
+    "Preempted": "preempted by a pod of higher priority",
+    "NodeLost": "given up with its node",
+}
+_ADVICE = {
+    "Preempted": "give the builder a higher one with the driver option priorityclass",
+    "OOMKilled": "raise the driver option limits.memory",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """`final` is False while the pod still runs and only is about to go."""
+    """`reason` is a word of DaemonLostError. `final` is False while the pod still runs and only is about to go."""
 
+    reason: str
     text: str
-    final: bool = True
+    exit_code: int | None = field(default=None, kw_only=True)
+    final: bool = field(default=True, kw_only=True)
+    advice: str = field(default="build again", kw_only=True)
+
+    def error(self, pod: Pod, container: str, log: Sequence[str] = ()) -> DaemonLostError:
+        """What to raise for it; `log` is what is known of the daemon's log."""
+        return DaemonLostError(
+            f"the builder's daemon was lost: {self.text}; {self.advice}",
+            pod=pod.name,
+            node=pod.node,
+            reason=self.reason,
+            process_exit_code=self.exit_code,
+            memory_limit=pod.memory_limits.get(container, ""),
+            log=tuple(log),
+        )
 
 
-def death(before: Pod, seen: Sequence[Pod], container: str) -> Death | None:
-    """Compare the pod as it was chosen with what the cluster shows now; None as long as it lives."""
-    name = f"pod {before.name}" + (f" on {before.node}" if before.node else "")
+def death(before: Pod, seen: Sequence[Pod], container: str, last: Pod | None = None) -> Death | None:
+    """Compare the pod as it was chosen with what the cluster shows now; None as long as it lives.
+
+    `last` is the pod as it was last seen, which tells why it went. A pod that is being deleted lives on while a
+    preStop hook of the container holds it.
+    """
     now = next((pod for pod in seen if pod.name == before.name and pod.uid == before.uid), None)
     if now is None:
-        return Death(f"{name} was deleted")
-    if now.phase in ("Failed", "Succeeded"):
-        why = ": ".join(filter(None, (now.reason, " ".join(now.message.split()))))
-        return Death(f"{name} has {now.phase.lower()}" + (f" ({why})" if why else ""))
-    ended = _ended(_find(before, container), _find(now, container))
-    if ended:
-        return Death(f"in {name} container {container} {ended}")
+        return _leaving(last or before, container, gone=True)
     if now.terminating:
-        reason = now.conditions.get("DisruptionTarget", ("", "", ""))
-        why = " ".join(reason[2].split()).rstrip(".") if reason[0] == "True" else ""
-        return Death(f"{name} is being deleted" + (f" ({why})" if why else ""), final=False)
-    return None
+        return _leaving(now, container)
+    if now.phase in ("Failed", "Succeeded"):
+        return _over(now, container)
+    return _ended(before, now, container)
+
+
+def name_of(pod: Pod) -> str:
+    return f"pod {pod.name}" + (f" on {pod.node}" if pod.node else "")
+
+
+def node_lost(pod: Pod) -> Death:
+    node = f"node {pod.node}" if pod.node else "the node"
+    return Death("NodeLost", f"{node} does not answer any more, and with it pod {pod.name}")
+
+
+def cut(pod: Pod, why: str) -> Death:
+    """The stream has ended and the pod has not, as far as anybody can tell. `why` is the stream's own word."""
+    return Death("Disconnected", f"{name_of(pod)} is no longer connected ({why})")
+
+
+def silent(pod: Pod, seconds: float) -> Death:
+    return Death("Silent", f"{name_of(pod)} has said nothing for {seconds:.0f} s, also when asked")
+
+
+def _leaving(pod: Pod, container: str, *, gone: bool = False) -> Death | None:
+    """A pod that is being deleted, or that was."""
+    found = _find(pod, container)
+    ended = found is not None and found.exit_code is not None
+    code = found.exit_code if found is not None else None
+    held = container in pod.hooked and pod.terminating and not gone
+    if held and not ended and pod.grace != 0:
+        return None
+    _, cause, message = _disruption(pod)
+    reason = _DISRUPTIONS.get(cause, "Deleted")
+    if ended and container in pod.hooked and pod.grace:
+        text = f"{name_of(pod)} was {_VERBS[reason]}, and its grace period of {pod.grace} s ended before the build"
+        return Death("Drained", text + _quoted(message), exit_code=code, advice="raise the driver option drain")
+    final = gone or ended
+    text = f"{name_of(pod)} {'was' if final else 'is being'} {_VERBS[reason]}{_quoted(message)}"
+    return Death(reason, text, exit_code=code, final=final, advice=_advice(reason))
+
+
+def _over(pod: Pod, container: str) -> Death:
+    """A pod whose containers have ended for good."""
+    found = _find(pod, container)
+    code = found.exit_code if found is not None else None
+    reason = _FAILURES.get(pod.reason) or _DISRUPTIONS.get(_disruption(pod)[1], "Exited")
+    if reason in _VERBS:
+        text = f"{name_of(pod)} was {_VERBS[reason]}{_quoted(pod.message)}"
+    else:
+        why = ": ".join(filter(None, (pod.reason, _line(pod.message))))
+        text = f"{name_of(pod)} has {pod.phase.lower()}" + (f" ({why})" if why else "")
+    return Death(reason, text, exit_code=code, advice=_advice(reason))
+
+
+def _ended(before: Pod, now: Pod, container: str) -> Death | None:
+    """The daemon's container has ended, or has been started anew since."""
+    then, found = _find(before, container), _find(now, container)
+    if found is None:
+        return None
+    code: int | None
+    if found.exit_code is not None:
+        code, reason = found.exit_code, found.ended
+    elif then is not None and found.restarts > then.restarts:
+        code, reason = found.last_exit_code, found.last_ended
+    else:
+        return None
+    where = f"container {container} of {name_of(now)}"
+    if reason == "OOMKilled":
+        limit = now.memory_limits.get(container, "")
+        facts = f"OOMKilled, exit code {code}" + (f", limits.memory={limit}" if limit else ", no limits.memory")
+        advice = (
+            _advice(reason) if limit else f"node {now.node} is out of memory: set the driver option limits.memory"
+        )
+        return Death(reason, f"{where} ran out of memory ({facts})", exit_code=code, advice=advice)
+    text = f"{where} ended with exit code {code}" + (f" ({reason})" if reason else "")
+    return Death("Exited", text, exit_code=code)
 
 
 def _find(pod: Pod, container: str) -> Container | None:
     return next((entry for entry in pod.containers if entry.name == container), None)
 
 
-def _ended(before: Container | None, now: Container | None) -> str:
-    if now is None:
-        return ""
-    code: int | None
-    if now.exit_code is not None:
-        code, reason = now.exit_code, now.ended
-    elif before is not None and now.restarts > before.restarts:
-        code, reason = now.last_exit_code, now.last_ended
-    else:
-        return ""
-    if reason == "OOMKilled":
-        return f"ran out of memory (OOMKilled, exit code {code}): raise the driver option limits.memory"
-    return f"ended with exit code {code}" + (f" ({reason})" if reason else "")
+def _disruption(pod: Pod) -> tuple[str, str, str]:
+    found = pod.conditions.get("DisruptionTarget", ("", "", ""))
+    return found if found[0] == "True" else ("", "", "")
+
+
+def _advice(reason: str) -> str:
+    return _ADVICE.get(reason, "build again")
+
+
+def _quoted(message: str) -> str:
+    line = _line(message)
+    return f" ({line})" if line else ""
+
+
+def _line(message: str) -> str:
+    return " ".join(message.split()).rstrip(".")

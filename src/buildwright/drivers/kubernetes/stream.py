@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 
-from buildwright.drivers.kubernetes.death import Death, death
+from buildwright.drivers.kubernetes.death import Death, cut, death, node_lost, silent
+from buildwright.drivers.kubernetes.inquiry import Answer, inquire
+from buildwright.drivers.kubernetes.tail import Tail
 from buildwright.errors import BuildwrightError, ConnectionLostError
 from buildwright.kube.api import POD, Cluster
 from buildwright.kube.exec import ExecStream
@@ -16,16 +18,31 @@ from buildwright.wire.stream import Buffer
 
 LEAVING = 3.0
 """Seconds that a build may still use a pod that is being deleted: what is about to end, ends well."""
-LEARNING = 2.0
+LEARNING = 3.0
 """Seconds to wait, after the stream broke, for the cluster to say why: kubelet reports a dead container late."""
+PING_AFTER = 1.8
+"""Seconds of silence after which the daemon is asked for a sign of life. grpc-go ends a connection at the fourth ping
+since it last said something else; a session's daemon says something every five seconds."""
+DOUBT = 2.5
+"""Seconds of silence after which the cluster is asked whether the node still lives."""
+ASKING = 1.7
+"""Seconds that the cluster has for the answer."""
+PATIENCE = 30.0
+"""Seconds after which a stream is given up whose daemon is silent on a node that lives."""
+AGAIN = 3.0
+"""Seconds between two such questions."""
+LAST_WORDS = 1.0
+"""Seconds that the daemon's last lines may take once everything else is known."""
 
 
 class PodStream:
     """An ExecStream whose pod is watched; owns the cluster connection that it watches with.
 
-    However the daemon is lost, reads and writes raise ConnectionLostError that names the pod and, if the cluster
-    tells within LEARNING seconds, the reason.
+    However the daemon is lost, reads and writes raise DaemonLostError, within five seconds of a loss that the
+    cluster can tell of. Its tasks end with `aclose`.
     """
+
+    ping_after = PING_AFTER
 
     def __init__(
         self,
@@ -41,9 +58,19 @@ class PodStream:
         self._pod = pod
         self._container = container
         self._on_loss = on_loss
+        self._tail = Tail(cluster, pod.name, container)
         self._death: Death | None = None
+        self._learning: asyncio.Task[Death] | None = None
+        self._asked = 0.0
+        """When something was first written after what last arrived."""
         self._closed = False
         self._watch = asyncio.create_task(self._follow(), name=f"watch of pod {pod.name}")
+        self._reading = asyncio.create_task(self._tail.run(), name=f"log of pod {pod.name}")
+        self._tasks = [
+            self._watch,
+            self._reading,
+            asyncio.create_task(self._doubt(), name=f"doubts about pod {pod.name}"),
+        ]
 
     async def read(self, limit: int = 1 << 20, /) -> bytes:
         try:
@@ -52,6 +79,8 @@ class PodStream:
             raise await self._explained(error) from error
 
     async def write(self, data: Buffer, /) -> None:
+        if self._asked <= self._stream.heard:
+            self._asked = asyncio.get_running_loop().time()
         try:
             await self._stream.write(data)
         except ConnectionLostError as error:
@@ -62,37 +91,87 @@ class PodStream:
 
     async def aclose(self) -> None:
         self._closed = True
-        self._watch.cancel()
+        tasks = [*self._tasks, *([self._learning] if self._learning else [])]
+        for task in tasks:
+            task.cancel()
         try:
             await self._stream.aclose()
+            await asyncio.wait(tasks)
         finally:
             await self._cluster.aclose()
 
     async def _explained(self, error: ConnectionLostError) -> ConnectionLostError:
         if self._closed:
             return error
-        self._on_loss(self._pod)
-        await asyncio.wait([self._watch], timeout=LEARNING)
-        if self._death is None:
-            return ConnectionLostError(f"the builder's daemon was lost: {error}")
-        return self._lost(self._death)
+        if self._learning is None:
+            self._learning = asyncio.create_task(self._learn(error), name=f"fate of pod {self._pod.name}")
+        await asyncio.wait([self._learning])
+        if self._closed:
+            return error
+        return self._learning.result().error(self._pod, self._container, self._tail.lines)
 
-    def _lost(self, why: Death) -> ConnectionLostError:
-        return ConnectionLostError(f"the builder's daemon was lost: {why.text}")
+    async def _learn(self, error: ConnectionLostError) -> Death:
+        """Why the stream has ended: because we ended it, by what the watch says, else by who still answers."""
+        if self._death is None:
+            self._death = await self._find_out(error)
+        if self._death.reason in ("Deleted", "Exited", "OOMKilled", "Drained"):
+            await self._last_words()
+        if self._death.reason != "Disconnected":
+            self._on_loss(self._pod)
+        return self._death
+
+    async def _find_out(self, error: ConnectionLostError) -> Death:
+        asking = asyncio.create_task(self._inquire(), name=f"inquiry about pod {self._pod.name}")
+        try:
+            async with asyncio.timeout(LEARNING):
+                await asyncio.wait((self._watch, asking), return_when=asyncio.FIRST_COMPLETED)
+                if self._death is None and await asking is Answer.NODE:
+                    await asyncio.wait((self._watch,))
+        except TimeoutError:
+            pass
+        finally:
+            asking.cancel()
+            await asyncio.wait((asking,))
+        if self._death is not None:
+            return self._death
+        answer = Answer.NODE if asking.cancelled() else asking.result()
+        if answer is Answer.SERVER:
+            return node_lost(self._pod)
+        return cut(self._pod, str(error) if answer is Answer.NODE else "the API server does not answer")
+
+    async def _last_words(self) -> None:
+        """Have the tail complete, or fetched if it was not followed yet."""
+        try:
+            async with asyncio.timeout(LAST_WORDS):
+                if not self._tail.lines:
+                    await self._tail.fetch()
+                elif self._death is not None and self._death.exit_code is not None:
+                    await asyncio.wait((self._reading,))
+        except (TimeoutError, BuildwrightError):
+            pass
+
+    def _lose(self, why: Death) -> None:
+        self._death = why
+        self._stream.fail(why.error(self._pod, self._container))
 
     async def _follow(self) -> None:
         """Watch until the pod is dead, then end the stream. A pod that is only leaving gets LEAVING seconds."""
+        last = self._pod
         try:
             async with (
                 asyncio.timeout(None) as patience,
                 aclosing(follow(self._cluster, POD, name=self._pod.name)) as states,
             ):
                 async for items in states:
-                    self._death = death(self._pod, [Pod.read(item) for item in items], self._container)
-                    if self._death is None:
+                    seen = [Pod.read(item) for item in items]
+                    found = death(self._pod, seen, self._container, last)
+                    last = next((pod for pod in seen if pod.uid == self._pod.uid), last)
+                    if found is None:
+                        self._death = None
                         patience.reschedule(None)
                         continue
-                    if self._death.final:
+                    self._death = found
+                    if found.final:
                         break
                     if patience.when() is None:
                         patience.reschedule(asyncio.get_running_loop().time() + LEAVING)
@@ -101,5 +180,25 @@ class PodStream:
         except BuildwrightError:
             return
         if self._death is not None:
-            self._on_loss(self._pod)
-            self._stream.fail(self._lost(self._death))
+            self._lose(self._death)
+
+    async def _doubt(self) -> None:
+        """End the stream when its daemon does not answer any more: at once with its node, else after PATIENCE."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            heard = self._stream.heard
+            quiet = clock() - max(heard, self._asked - PING_AFTER) if self._asked > heard else 0.0
+            if quiet < DOUBT:
+                await asyncio.sleep(max(DOUBT - PING_AFTER, DOUBT - quiet) if quiet else DOUBT - PING_AFTER)
+                continue
+            answer = await self._inquire()
+            if self._stream.heard > heard:
+                continue
+            if answer is Answer.SERVER:
+                return self._lose(node_lost(self._pod))
+            if quiet >= PATIENCE:
+                return self._lose(silent(self._pod, quiet))
+            await asyncio.sleep(AGAIN)
+
+    async def _inquire(self) -> Answer:
+        return await inquire(self._cluster, self._pod, self._container, self._tail, limit=ASKING)

@@ -61,6 +61,8 @@ class Connection:
         self.goaway: Goaway | None = None
         self.peer_streams = frames.LARGEST_STREAM
         """How many streams the peer lets us have open."""
+        self.answers = 0
+        """How many of our pings the peer has answered."""
         self._out = Outbox()
         self._fields = Decompressor(limits.header_list)
         self._allowance = Allowance(clock)
@@ -357,7 +359,9 @@ class Connection:
             self._out.schedule(stream)
 
     def _on_ping(self, flags: int, number: int, payload: memoryview) -> None:
-        if not flags & frames.ACK:
+        if flags & frames.ACK:
+            self.answers += 1
+        else:
             self._out.answer(frames.pack(frames.PING, frames.ACK, 0, bytes(payload)))
 
     def _on_goaway(self, flags: int, number: int, payload: memoryview) -> None:

@@ -1,0 +1,46 @@
+"""The last lines of a daemon's log, kept at hand for when they can no longer be asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import aclosing
+
+from buildwright.errors import BuildwrightError
+from buildwright.kube.api import Cluster
+
+LINES = 20
+LATER = 1.0
+"""Seconds before the log is followed, so that short builds do not pay for it."""
+
+
+class Tail:
+    """Follows the log of one container in `run`; `lines` are its last ones so far, oldest first."""
+
+    def __init__(self, cluster: Cluster, pod: str, container: str) -> None:
+        self._cluster = cluster
+        self._pod = pod
+        self._container = container
+        self._lines: deque[str] = deque(maxlen=LINES)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(self._lines)
+
+    async def run(self) -> None:
+        """Follow until the log ends, cannot be read (no right, no container) or the caller cancels. Never raises."""
+        await asyncio.sleep(LATER)
+        try:
+            async with aclosing(self._cluster.logs(self._pod, self._container, follow=True, tail=LINES)) as lines:
+                async for line in lines:
+                    self._lines.append(line)
+        except BuildwrightError:
+            return
+
+    async def fetch(self) -> None:
+        """Read the last lines anew, now. Raises what `Cluster.logs` does; `lines` then are what they were."""
+        async with aclosing(self._cluster.logs(self._pod, self._container, tail=LINES)) as lines:
+            fetched = [line async for line in lines]
+        # Of a container that has just been started anew it is another log, and what the old one said counts.
+        if not self._lines:
+            self._lines.extend(fetched)
