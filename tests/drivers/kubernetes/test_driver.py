@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from buildwright.drivers.driver import Driver, NodeInfo, NodeStatus
 from buildwright.drivers.kubernetes import stream as pod_stream
+from buildwright.drivers.kubernetes.lease import written
 from buildwright.drivers.table import make
 from buildwright.errors import ClusterError, ConfigurationError, ConnectionLostError, NotReadyError
 from buildwright.model.node import Node
@@ -141,6 +143,7 @@ def test_what_another_made_meanwhile_is_as_good(tmp_path: Path) -> None:
         server.controller = exists
         starting = asyncio.ensure_future(driver.start(Sink()))
         await server.called("create", "deployments")
+        server.put("deployments", {"metadata": {"name": "b-0"}, "spec": {"replicas": 1, "template": template}})
         server.put("pods", pod("b-0-x", template))
         await starting
         assert server.objects["configmaps", "default", "b-0-config"]["data"] == {"buildkitd.toml": "x"}
@@ -190,6 +193,21 @@ def test_a_node_whose_pods_are_leaving_is_stopped_and_woken(tmp_path: Path) -> N
         assert server.objects["deployments", "default", "b-0"]["spec"]["replicas"] == 1
 
     run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(("drain", "words"), [("10m", "go on for up to 10 minutes"), ("0", "are lost")])
+def test_stopping_says_whose_builds_run(tmp_path: Path, drain: str, words: str) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        for name, renewed in (("b-0-1", time.time()), ("b-0-2", time.time() - 600)):
+            labels = {"app": "b-0", "app.kubernetes.io/managed-by": "buildwright"}
+            spec = {"holderIdentity": f"{name}@ci", "renewTime": written(renewed), "leaseDurationSeconds": 60}
+            server.put("leases", {"metadata": {"name": name, "labels": labels}, "spec": spec})
+        said: list[str] = []
+        await driver.stop(tell=said.append)
+        assert said == [f"node b_0 is stopped while it builds: the builds of b-0-1@ci {words}"]
+
+    run(tmp_path, scenario, drain=drain)
 
 
 def test_stopping_what_was_never_started_is_no_error(tmp_path: Path) -> None:

@@ -18,10 +18,15 @@ from buildwright.kube.api import EVENT, POD, Cluster
 from buildwright.kube.follow import follow
 from buildwright.kube.objects import Event, Pod, Workload
 
-_LINES = 10
+_LINES = 50
 _LOG_TIMEOUT = 5.0
 _WOKEN = "buildwright.dev/woken"
 """An annotation whose change makes a controller try again at once what it was refused."""
+
+
+class RemovedError(NotReadyError):
+    """The workload that was waited for is not there any more."""
+
 
 Among: TypeAlias = Callable[[Sequence[Pod]], list[Pod]]
 """Says which pods count."""
@@ -87,8 +92,11 @@ class _Waiting:
 
     async def _follow_workload(self) -> None:
         async with aclosing(follow(self._cluster, self._fleet.kind, name=self._fleet.name)) as states:
-            nudged = self._made
+            nudged, there = self._made, False
             async for items in states:
+                if there and not items:
+                    raise RemovedError(f"node {self._fleet.node.name} was removed while it started: create it again")
+                there = bool(items)
                 for item in items:
                     workload = Workload.read(item)
                     self._boot.feed_workload(workload)

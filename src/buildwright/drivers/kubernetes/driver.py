@@ -85,9 +85,17 @@ class KubernetesDriver:
     async def _boot(self, cluster: Cluster, found: Object | None, sink: StatusSink) -> None:
         options = self._fleet.options
         with step(sink, "[internal] booting buildkit") as shown:
-            want = await objects.wake(cluster, self._fleet, found) if options.managed else 1
-            with shown.part(f"waiting for {want} pods to be ready, timeout: {human(options.timeout)}"):
-                await boot.wait(cluster, self._fleet, want, shown, made=found is None)
+            for attempt in range(_ATTEMPTS):
+                want = await objects.wake(cluster, self._fleet, found) if options.managed else 1
+                try:
+                    with shown.part(f"waiting for {want} pods to be ready, timeout: {human(options.timeout)}"):
+                        await boot.wait(cluster, self._fleet, want, shown, made=found is None)
+                    break
+                except boot.RemovedError:
+                    # Somebody's job is over, and it takes along the builder of that name: ours has just begun.
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                    found = None
 
     async def _replace(self, cluster: Cluster, sink: StatusSink) -> None:
         """Wait for a pod to build in after a loss, and before that for the API server, which may be why."""
@@ -134,7 +142,7 @@ class KubernetesDriver:
             tell(f"the pods of node {self._fleet.node.name} run on: they are not ours to stop (managed=false)")
             return
         async with await connect(self._fleet) as cluster:
-            await objects.stop(cluster, self._fleet)
+            await objects.stop(cluster, self._fleet, tell)
 
     async def remove(
         self, *, keep_state: bool = False, keep_daemon: bool = False, tell: Callable[[str], None] = quiet

@@ -2,41 +2,116 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from buildwright.drivers.kubernetes import claims, gc, manifest
 from buildwright.drivers.kubernetes.fleet import Fleet
+from buildwright.drivers.kubernetes.lease import leases
 from buildwright.drivers.kubernetes.owner import Owner, join, reference
-from buildwright.errors import ClusterError
-from buildwright.kube.api import CONFIG_MAP, DISRUPTION_BUDGET, FORBIDDEN, NOT_FOUND, SECRET, Cluster, Kind, Object
+from buildwright.drivers.values import human
+from buildwright.errors import ClusterError, NotReadyError
+from buildwright.kube.api import (
+    CONFIG_MAP,
+    CONFLICT,
+    DISRUPTION_BUDGET,
+    FORBIDDEN,
+    NOT_FOUND,
+    SECRET,
+    Cluster,
+    Kind,
+    Object,
+)
 from buildwright.kube.objects import Workload
 from buildwright.kube.server import UNKNOWN, greet
 
+_CONTENTS = ("data", "binaryData")
+_ATTEMPTS = 5
+_GOING = 60.0
+"""Seconds for which a workload that is being deleted is waited for."""
+_POLL = 0.25
 
-async def create(cluster: Cluster, fleet: Fleet) -> None:
-    """Make what is missing. Objects that someone else has made meanwhile are as good as ours."""
+
+async def create(cluster: Cluster, fleet: Fleet, workload: Mapping[str, Any] | None = None) -> None:
+    """Make what is missing. Objects that someone else has made meanwhile are as good as ours.
+
+    Others may make, remove and change the same at any moment. NotReadyError when what is being removed is not gone
+    in time. `workload` is another than the fleet's own.
+    """
     owner = owner_of(cluster, fleet)
     owners = [await owner.reference(cluster)] if owner else []
     maps: Sequence[Mapping[str, Any]] = manifest.config_maps(fleet.name, fleet.node, fleet.options)
     secrets = manifest.secrets(fleet.name, fleet.node, fleet.options)
     for kind, items in ((CONFIG_MAP, maps), (SECRET, secrets)):
         for item in items:
-            if await cluster.create(_owned(item, owners), kind) is None:
-                await cluster.replace(_owned(item, owners), kind)
-    made = await cluster.create(_owned(await _workload(cluster, fleet), owners), fleet.kind)
-    if made is None:
-        made = await cluster.get(fleet.kind, fleet.name)
-        if made is None:
-            return
-        await adopt(cluster, fleet, made)
+            await _place(cluster, kind, _owned(item, owners))
+    made = await _make(cluster, fleet, _owned(workload or await accepted(cluster, fleet), owners))
+    # A removal that was under way may have taken some of them along.
+    await _restore(cluster, fleet, owners)
     for kind, given in ((CONFIG_MAP, maps if owners else _generated(fleet, maps)), (SECRET, secrets)):
         for item in given:
             await _hand_over(cluster, kind, item["metadata"]["name"], reference(fleet.kind, made))
     await _budget(cluster, fleet, reference(fleet.kind, made))
 
 
-async def _workload(cluster: Cluster, fleet: Fleet) -> Mapping[str, Any]:
+async def _place(cluster: Cluster, kind: Kind, item: Mapping[str, Any]) -> None:
+    """Make a file object, or change one that has other files; to whom that belongs stays."""
+    name = item["metadata"]["name"]
+    for attempt in range(_ATTEMPTS):
+        try:
+            if await cluster.create(item, kind) is not None:
+                return
+            found = await _seen(cluster, kind, name)
+            if found is not None and all(item.get(field) == found.get(field) for field in _CONTENTS):
+                return
+            owners = (found or {}).get("metadata", {}).get("ownerReferences", ())
+            await cluster.replace(_owned(item, owners), kind)
+            return
+        except ClusterError as error:
+            if error.status not in (CONFLICT, NOT_FOUND) or attempt == _ATTEMPTS - 1:
+                raise
+
+
+async def _seen(cluster: Cluster, kind: Kind, name: str) -> Object | None:
+    """The object, None also where it may be replaced but not read."""
+    try:
+        return await cluster.get(kind, name)
+    except ClusterError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return None
+
+
+async def _make(cluster: Cluster, fleet: Fleet, item: Mapping[str, Any]) -> Object:
+    """Make the workload, or join those who have made it."""
+    for _ in range(int(_GOING / _POLL)):
+        if (made := await cluster.create(item, fleet.kind)) is not None:
+            return made
+        found = await cluster.get(fleet.kind, fleet.name)
+        if found is not None and not leaving(found):
+            await adopt(cluster, fleet, found)
+            return found
+        await asyncio.sleep(_POLL)
+    raise NotReadyError(
+        f"{fleet.kind.kind} {fleet.name} in namespace {cluster.namespace} is being deleted and is not gone after "
+        f"{_GOING:.0f} seconds: see its finalizers, or try again later"
+    )
+
+
+async def _restore(cluster: Cluster, fleet: Fleet, owners: Sequence[Mapping[str, str]] = ()) -> None:
+    """Make the file objects that are missing, since pods wait for them for ever."""
+    for kind, make in ((CONFIG_MAP, manifest.config_maps), (SECRET, manifest.secrets)):
+        for item in make(fleet.name, fleet.node, fleet.options):
+            await cluster.create(_owned(item, owners), kind)
+
+
+def leaving(item: Object) -> bool:
+    return bool(item["metadata"].get("deletionTimestamp"))
+
+
+async def accepted(cluster: Cluster, fleet: Fleet) -> Mapping[str, Any]:
     """The workload as the server's release takes it."""
     if not fleet.options.rootless:
         return fleet.workload
@@ -71,17 +146,18 @@ async def adopt(cluster: Cluster, fleet: Fleet, found: Object) -> None:
 
 async def wake(cluster: Cluster, fleet: Fleet, found: Object | None) -> int:
     """Make the workload if none was `found`, and let it have pods if it was stopped; how many it shall have."""
-    if found is None:
+    if found is None or leaving(found):
         await create(cluster, fleet)
     elif wanted := Workload.read(found).replicas:
+        await _restore(cluster, fleet)
         return wanted
     else:
         await cluster.patch(fleet.kind, fleet.name, {"spec": {"replicas": fleet.options.replicas}})
     return fleet.options.replicas
 
 
-async def stop(cluster: Cluster, fleet: Fleet) -> None:
-    """Let the workload have no pods, and keep all else of it."""
+async def stop(cluster: Cluster, fleet: Fleet, tell: Callable[[str], None]) -> None:
+    """Let the workload have no pods, and keep all else of it; `tell` hears of builds that run on meanwhile."""
     found = await cluster.get(fleet.kind, fleet.name)
     if found is None or not Workload.read(found).replicas:
         return
@@ -90,6 +166,20 @@ async def stop(cluster: Cluster, fleet: Fleet) -> None:
     except ClusterError as error:
         if error.status != NOT_FOUND:
             raise
+        return
+    if building := await _building(cluster, fleet):
+        bound = f"go on for up to {human(fleet.options.drain)}" if fleet.options.drain else "are lost"
+        tell(f"node {fleet.node.name} is stopped while it builds: the builds of {', '.join(building)} {bound}")
+
+
+async def _building(cluster: Cluster, fleet: Fleet) -> list[str]:
+    """Who holds valid leases; nobody where they may not be read."""
+    try:
+        found = await leases(cluster, fleet.labels)
+    except ClusterError:
+        return []
+    now = time.time() + ((await greet(cluster.config)).skew or 0.0 if found else 0.0)
+    return sorted(lease.holder for lease in found if lease.valid(now))
 
 
 async def remove(cluster: Cluster, fleet: Fleet, *, keep_state: bool, tell: Callable[[str], None]) -> None:
