@@ -46,6 +46,12 @@ def test_the_epoch_of_the_environment_is_an_argument_unless_one_is_given() -> No
     }
 
 
+def test_a_lost_build_is_begun_again_once_unless_told_otherwise() -> None:
+    assert request_of(".").retries == 1
+    assert request_of(".", "--retries", "0").retries == 0
+    assert request_of(".", "--retries=3").retries == 3
+
+
 def test_the_default_platform_comes_from_the_environment() -> None:
     assert request_of(".", DOCKER_DEFAULT_PLATFORM="linux/arm/v7").platforms == (Platform("linux", "arm", "v7"),)
 
@@ -58,6 +64,8 @@ def test_the_default_platform_comes_from_the_environment() -> None:
         (("--build-arg", "=x"), "empty key"),
         (("--secret", "nonsense"), "secret"),
         (("--push=perhaps",), "--push"),
+        (("--retries", "-1"), "--retries"),
+        (("--retries", "often"), "--retries"),
     ],
 )
 def test_a_wrong_value_is_named(argv: tuple[str, ...], message: str) -> None:

@@ -14,7 +14,7 @@ from buildwright.drivers.driver import Driver, NodeInfo, NodeStatus
 from buildwright.drivers.kubernetes import stream as pod_stream
 from buildwright.drivers.kubernetes.lease import written
 from buildwright.drivers.table import make
-from buildwright.errors import ClusterError, ConfigurationError, ConnectionLostError, NotReadyError
+from buildwright.errors import ClusterError, ConfigurationError, ConnectError, ConnectionLostError, NotReadyError
 from buildwright.model.node import Node
 from buildwright.model.platform import Platform
 from buildwright.testing.drivers import Sink, serve_daemon
@@ -284,6 +284,109 @@ def test_a_passing_failure_of_the_api_server_is_tried_again(tmp_path: Path, monk
         await server.called("exec", "pods")
         server.refuse.clear()
         await (await opening).aclose()
+
+    run(tmp_path, scenario)
+
+
+def test_a_pod_that_the_api_server_cannot_reach_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("buildwright.drivers.kubernetes.driver._FIRST_DELAY", 0.01)
+
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        server.refuse["exec", "pods"] = Refusal(502, "BadGateway", "dial tcp 10.0.0.1:10250: connect: refused")
+        with pytest.raises(ConnectError, match=r"pod b-0-\d on node1 cannot be reached: .*10250"):
+            await driver.open()
+        asked = [name for verb, _, name in server.requests if verb == "exec"]
+        assert set(asked) == {"b-0-0", "b-0-1"}
+
+    run(tmp_path, scenario, replicas="2")
+
+
+def test_a_pod_that_went_just_now_is_replaced_before_it_is_missed(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        template = server.objects["deployments", "default", "b-0"]["spec"]["template"]
+        server.drop("pods", "b-0-0")
+        server.requests.clear()
+        opening = asyncio.ensure_future(driver.open())
+        await server.called("watch", "pods")
+        server.put("pods", pod("b-0-new", template))
+        await (await opening).aclose()
+        assert ("exec", "pods", "b-0-new") in server.requests
+
+    run(tmp_path, scenario)
+
+
+def test_a_start_does_not_believe_in_pods_that_are_leaving(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        leaving = server.objects["pods", "default", "b-0-0"]
+        leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        server.put("pods", leaving)
+        assert server.objects["deployments", "default", "b-0"]["status"]["readyReplicas"] == 1
+        server.requests.clear()
+        sink = Sink()
+        starting = asyncio.ensure_future(driver.start(sink))
+        await server.called("watch", "pods")
+        server.put("pods", pod("b-0-new", server.objects["deployments", "default", "b-0"]["spec"]["template"]))
+        await starting
+        assert sink.vertexes == ["[internal] booting buildkit"]
+
+    run(tmp_path, scenario)
+
+
+async def lose(server: ApiServer, driver: Driver) -> None:
+    """A build in pod b-0-0, which is deleted."""
+    stream = await driver.open()
+    server.drop("pods", "b-0-0")
+    await loss(stream)
+
+
+def test_after_a_loss_another_pod_is_waited_for(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        template = server.objects["deployments", "default", "b-0"]["spec"]["template"]
+        await lose(server, driver)
+        server.requests.clear()
+        sink = Sink()
+        starting = asyncio.ensure_future(driver.start(sink))
+        await server.called("watch", "pods")
+        server.put("pods", pod("b-0-new", template))
+        await starting
+        assert sink.vertexes == ["[internal] waiting for another pod"]
+        assert sink.lines[-1] == "pod b-0-new is ready on node1"
+        await (await driver.open()).aclose()
+        assert ("exec", "pods", "b-0-new") in server.requests
+
+    run(tmp_path, scenario)
+
+
+def test_after_a_loss_the_api_server_is_waited_for(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        template = server.objects["deployments", "default", "b-0"]["spec"]["template"]
+        await lose(server, driver)
+        server.put("pods", pod("b-0-new", template))
+        server.refuse["get", "deployments"] = Refusal(503, "ServiceUnavailable", "etcd is gone")
+        server.requests.clear()
+        starting = asyncio.ensure_future(driver.start(Sink()))
+        await server.called("get", "deployments")
+        server.refuse.clear()
+        await starting
+
+    run(tmp_path, scenario)
+
+
+def test_a_builder_that_was_removed_meanwhile_is_not_made_again(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        await lose(server, driver)
+        await driver.remove()
+        with pytest.raises(NotReadyError, match="removed meanwhile"):
+            await driver.start(Sink())
+        assert ("deployments", "default", "b-0") not in server.objects
 
     run(tmp_path, scenario)
 
