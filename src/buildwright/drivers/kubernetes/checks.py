@@ -10,7 +10,7 @@ from buildwright.drivers.kubernetes import quantity
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.options import STORAGE_CLASS
 from buildwright.drivers.kubernetes.rights import Right, Role, of_role, summary
-from buildwright.kube.server import Server, release
+from buildwright.kube.server import UNKNOWN, Server, release
 from buildwright.model.finding import Finding, Level
 
 SKEW = 30.0
@@ -26,7 +26,7 @@ _UNLABELLED = "no level is set for the namespace, so the cluster's default holds
 def server(seen: Server, address: str) -> list[Finding]:
     """The server's version and clock."""
     name = f"{address}, Kubernetes {seen.version or 'of a version that it does not tell'}"
-    if (0, 0) < seen.release < _OLDEST_SERVER:
+    if UNKNOWN < seen.release < _OLDEST_SERVER:
         oldest = ".".join(map(str, _OLDEST_SERVER))
         found = [Finding(Level.FAILED, "cluster", f"{name}, older than {oldest}", "use a newer cluster")]
     else:
@@ -52,7 +52,7 @@ def clock(topic: str, skew: float) -> Finding:
 def allowed(missing: Sequence[Right], found: Sequence[Right], seen: Server, *, make: bool) -> list[Finding]:
     """Which rights there are; `make`: a build would have to make or start the builder first."""
     lost = {
-        right for right in missing if not right.since or seen.release == (0, 0) or seen.release >= (1, right.since)
+        right for right in missing if not right.since or seen.release == UNKNOWN or seen.release >= (1, right.since)
     }
     groups = (
         (Role.USER, "rights to build", Level.FAILED),
@@ -251,7 +251,7 @@ def versions(by_pod: Mapping[str, str]) -> list[Finding]:
         return []
     told = sorted(set(by_pod.values()))
     words = ", ".join(version or "unknown" for version in told)
-    old = sorted(pod for pod, version in by_pod.items() if (0, 0) < release(version) < _OLDEST_DAEMON)
+    old = sorted(pod for pod, version in by_pod.items() if UNKNOWN < release(version) < _OLDEST_DAEMON)
     if old:
         oldest = ".".join(map(str, _OLDEST_DAEMON))
         text = f"BuildKit {words}; older than {oldest} in {', '.join(old)}"

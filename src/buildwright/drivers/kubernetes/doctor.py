@@ -232,10 +232,12 @@ class _Examiner:
 
     async def _ask(self, pod: Pod) -> tuple[str, float | None]:
         """The daemon's version and by how many seconds its clock is ahead."""
+        from buildwright.kube.exec import output_of
+
         before = time.time()
-        said = await _output(self._cluster, pod, ("sh", "-c", _ASK))
+        said, _ = await output_of(self._cluster, pod.name, container_of(pod), ("sh", "-c", _ASK))
         middle = (before + time.time()) / 2
-        first, _, rest = said.partition("\n")
+        first, _, rest = said.decode("utf-8", "replace").partition("\n")
         return checks.daemon_version(rest), float(first) + 0.5 - middle if first.strip().isdigit() else None
 
 
@@ -257,21 +259,6 @@ def _items(answer: Any) -> Sequence[Object]:
 def _short(error: BuildwrightError) -> str:
     """What was refused, without the advice: it is no fault that an account may not see all of a cluster."""
     return str(error).removeprefix("the cluster refused: ").partition(";")[0]
-
-
-async def _output(cluster: Cluster, pod: Pod, command: Sequence[str]) -> str:
-    """What a command in a pod prints."""
-    from buildwright.kube import exec as pod_exec
-
-    stream = await pod_exec.connect(cluster, pod.name, container_of(pod), command)
-    try:
-        await stream.close_write()
-        parts = []
-        while part := await stream.read():
-            parts.append(part)
-        return b"".join(parts).decode("utf-8", "replace")
-    finally:
-        await stream.aclose()
 
 
 async def _asked(slots: asyncio.Semaphore, work: Awaitable[_T]) -> _T | BuildwrightError:
