@@ -136,7 +136,11 @@ class ApiServer:
 
     async def called(self, verb: str, plural: str) -> None:
         """Wait until a request of this kind has come."""
-        while not any(request[:2] == (verb, plural) for request in self.requests):
+        await self.until(lambda: any(request[:2] == (verb, plural) for request in self.requests))
+
+    async def until(self, true: Callable[[], object]) -> None:
+        """Wait until this holds; asked again whenever a request comes or an object changes."""
+        while not true():
             self._came.clear()
             await self._came.wait()
 
@@ -191,6 +195,7 @@ class ApiServer:
         self.put(f"{deployment['kind'].lower()}s", {**deployment, "status": status}, namespace)
 
     def _tell(self, event: str, plural: str, namespace: str, item: Object) -> None:
+        self._came.set()
         for watch in self._watches:
             if (watch.request.plural, watch.request.namespace) == (plural, namespace) and _selected(
                 item, watch.request.query
