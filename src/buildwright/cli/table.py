@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("ls", "List builder instances"),
     "rm": ("rm", "Remove one or more builder instances"),
     "stop": ("stop", "Stop builder instance"),
+    "update": ("update", "Change a builder and what it has in the cluster (not in buildx)"),
     "use": ("use", "Set the current builder instance"),
     "version": ("version", "Show version information"),
 }

@@ -100,8 +100,8 @@ def update(driver: str, before: Node, after: Node) -> Update:
     if driver in _UPDATES:
         return _UPDATES[driver](before, after)
     raise UsageError(
-        f"the daemon of node {after.name} is run by someone else, so the {driver} driver has nothing to update: change "
-        "its address or options with buildwright create --node"
+        f"the daemon of node {after.name} is run by someone else, so the {driver} driver has nothing to update: "
+        "change its address or options with buildwright create --node"
     )
 
 
