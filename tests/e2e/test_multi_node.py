@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import json
 import tarfile
-import threading
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 
 import pytest
+
+from tests.e2e.front import Front, front_of
 
 if TYPE_CHECKING:
     from tests.conftest import Buildkitd
@@ -253,70 +251,16 @@ def test_a_platform_that_only_workers_have_goes_to_the_first_that_runs_it(
 # --- a registry that refuses tags --------------------------------------------------------------------------------
 
 
-class Front(BaseHTTPRequestHandler):
-    """Passes requests on to the real registry, but for manifests that are put under a tag."""
+class RefusingTags(Front):
+    """Refuses manifests that are put under a tag."""
 
-    protocol_version = "HTTP/1.1"
-    registry = ""
-
-    def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+    def forward(self) -> None:
         if self.command == "PUT" and "/manifests/" in self.path and "/manifests/sha256:" not in self.path:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.answer(403, [], b'{"errors":[{"code":"DENIED","message":"tags are frozen"}]}')
-            return
-        connection = http.client.HTTPConnection(self.registry)
-        try:
-            connection.request(self.command, self.path, body, dict(self.headers.items()))
-            answer = connection.getresponse()
-            self.answer(answer.status, answer.getheaders(), answer.read())
-        finally:
-            connection.close()
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_POST(self) -> None:
-        self.do_GET()
-
-    def do_PUT(self) -> None:
-        self.do_GET()
-
-    def do_PATCH(self) -> None:
-        if "chunked" in self.headers.get("Transfer-Encoding", ""):
-            body = b""
-            while size := int(self.rfile.readline(), 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-            del self.headers["Transfer-Encoding"]
-            self.headers["Content-Length"] = str(len(body))
-            self.rfile = io.BytesIO(body)  # type: ignore[assignment]
-            self.close_connection = True
-        self.do_GET()
-
-    def answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        self.send_response(status)
-        kept = [(name, value) for name, value in headers if name.lower() not in ("content-length", "connection")]
-        length = next((value for name, value in headers if name.lower() == "content-length"), "")
-        kept.append(("Content-Length", length if self.command == "HEAD" and length else str(len(body))))
-        for name, value in kept:
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        else:
+            super().forward()
 
 
-@contextmanager
-def refusing_tags(registry: str) -> Iterator[str]:
-    handler = type("RefusingTags", (Front,), {"registry": registry})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.05))
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+def refusing_tags(registry: str) -> AbstractContextManager[str]:
+    return front_of(registry, RefusingTags, "127.0.0.1")
