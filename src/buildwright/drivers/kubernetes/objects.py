@@ -101,10 +101,14 @@ async def _make(cluster: Cluster, fleet: Fleet, item: Mapping[str, Any]) -> Obje
 
 
 async def _restore(cluster: Cluster, fleet: Fleet, owners: Sequence[Mapping[str, str]] = ()) -> None:
-    """Make the file objects that are missing, since pods wait for them for ever."""
+    """Make the file objects that are missing, since pods wait for them for ever. Who may not, leaves it to others."""
     for kind, make in ((CONFIG_MAP, manifest.config_maps), (SECRET, manifest.secrets)):
         for item in make(fleet.name, fleet.node, fleet.options):
-            await cluster.create(_owned(item, owners), kind)
+            try:
+                await cluster.create(_owned(item, owners), kind)
+            except ClusterError as error:
+                if error.status != FORBIDDEN:
+                    raise
 
 
 def leaving(item: Object) -> bool:
@@ -126,10 +130,14 @@ async def _budget(cluster: Cluster, fleet: Fleet, workload: Mapping[str, str]) -
     if item is None:
         return
     try:
-        await cluster.create(_owned(item, [workload]), DISRUPTION_BUDGET)
+        if await cluster.create(_owned(item, [workload]), DISRUPTION_BUDGET) is not None:
+            return
     except ClusterError as error:
         if error.status not in (FORBIDDEN, NOT_FOUND):
             raise
+        return
+    # The one of a workload before is about to go with that.
+    await _hand_over(cluster, DISRUPTION_BUDGET, fleet.name, workload)
 
 
 def owner_of(cluster: Cluster, fleet: Fleet) -> Owner | None:
@@ -148,11 +156,11 @@ async def wake(cluster: Cluster, fleet: Fleet, found: Object | None) -> int:
     """Make the workload if none was `found`, and let it have pods if it was stopped; how many it shall have."""
     if found is None or leaving(found):
         await create(cluster, fleet)
-    elif wanted := Workload.read(found).replicas:
-        await _restore(cluster, fleet)
+        return fleet.options.replicas
+    await _restore(cluster, fleet)
+    if wanted := Workload.read(found).replicas:
         return wanted
-    else:
-        await cluster.patch(fleet.kind, fleet.name, {"spec": {"replicas": fleet.options.replicas}})
+    await cluster.patch(fleet.kind, fleet.name, {"spec": {"replicas": fleet.options.replicas}})
     return fleet.options.replicas
 
 
@@ -167,26 +175,28 @@ async def stop(cluster: Cluster, fleet: Fleet, tell: Callable[[str], None]) -> N
         if error.status != NOT_FOUND:
             raise
         return
-    if building := await _building(cluster, fleet):
-        bound = f"go on for up to {human(fleet.options.drain)}" if fleet.options.drain else "are lost"
-        tell(f"node {fleet.node.name} is stopped while it builds: the builds of {', '.join(building)} {bound}")
+    await _tell_builds(cluster, fleet, "stopped", tell)
 
 
-async def _building(cluster: Cluster, fleet: Fleet) -> list[str]:
-    """Who holds valid leases; nobody where they may not be read."""
+async def _tell_builds(cluster: Cluster, fleet: Fleet, what: str, tell: Callable[[str], None]) -> None:
+    """Say who builds on the pods that are about to end; nothing where leases may not be read."""
     try:
         found = await leases(cluster, fleet.labels)
     except ClusterError:
-        return []
+        return
     now = time.time() + ((await greet(cluster.config)).skew or 0.0 if found else 0.0)
-    return sorted(lease.holder for lease in found if lease.valid(now))
+    holders = sorted(lease.holder for lease in found if lease.valid(now))
+    if holders:
+        bound = f"go on for up to {human(fleet.options.drain)}" if fleet.options.drain else "are lost"
+        tell(f"node {fleet.node.name} is {what} while it builds: the builds of {', '.join(holders)} {bound}")
 
 
 async def remove(cluster: Cluster, fleet: Fleet, *, keep_state: bool, tell: Callable[[str], None]) -> None:
-    """Remove all of it; `tell` hears of every claim before it goes, with `keep_state` they stay."""
+    """Remove all of it; `tell` hears of builds that run on, and of every claim before it goes unless `keep_state`."""
     if fleet.options.claim and keep_state:
         await claims.keep(cluster, fleet, tell)
-    await cluster.delete(fleet.kind, fleet.name)
+    if await cluster.delete(fleet.kind, fleet.name):
+        await _tell_builds(cluster, fleet, "removed", tell)
     for name in manifest.file_objects(fleet.name, fleet.node, fleet.options):
         await cluster.delete(CONFIG_MAP, name)
     for item in manifest.secrets(fleet.name, fleet.node, fleet.options):
