@@ -18,8 +18,8 @@ from buildwright.build.translate import Daemon, translate
 from buildwright.client.client import Client
 from buildwright.client.identity import new_id
 from buildwright.client.session.upload import Uploads
-from buildwright.drivers.driver import Driver
-from buildwright.errors import ConnectError, ConnectionLostError
+from buildwright.drivers.driver import Driver, Explaining
+from buildwright.errors import ConnectError, ConnectionLostError, SolveError
 from buildwright.model.request import BuildRequest, Output
 from buildwright.model.solve import SolveResult
 from buildwright.model.status import StatusSink
@@ -143,7 +143,12 @@ async def _solve(
             environ=work.host.environ,
             part=part,
         )
-        return await client.solve(request, session=session, sink=attempt.sink)
+        try:
+            return await client.solve(request, session=session, sink=attempt.sink)
+        except SolveError as error:
+            if isinstance(stream, Explaining) and (more := await stream.explain(error)):
+                error.args = (f"{error}; {more}",)
+            raise
 
 
 def _affinity(request: BuildRequest, driver: Driver) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from buildwright.errors import SolveError
 from buildwright.model.platform import Platform
 from buildwright.model.status import StatusSink
 from buildwright.wire.stream import ByteStream
@@ -55,6 +56,15 @@ class Traits:
 
 def quiet(sentence: str, /) -> None:
     """Tell nobody."""
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A stream of a driver's that may know more of why a build on it failed than the daemon does."""
+
+    async def explain(self, error: SolveError, /) -> str:
+        """What to add to the error's sentence, "" for nothing; takes a few seconds at most and never raises."""
+        ...
 
 
 class Driver(Protocol):

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from buildwright.drivers.driver import Explaining
 from buildwright.drivers.kubernetes import drain, manifest
 from buildwright.drivers.kubernetes.fleet import Fleet
-from buildwright.errors import BuildwrightError, ClusterError
+from buildwright.errors import BuildwrightError, ClusterError, SolveError
 from buildwright.kube.api import CONFLICT, LEASE, NOT_FOUND, POD, Cluster, Object
 from buildwright.kube.objects import Pod
 from buildwright.wire.stream import Buffer, ByteStream
@@ -252,6 +253,7 @@ class LeasedStream:
     """A stream to a daemon during whose life its pod is leased."""
 
     def __init__(self, stream: ByteStream, keeper: Keeper) -> None:
+        self.ping_after: float | None = getattr(stream, "ping_after", None)
         self._stream = stream
         self._keeper = keeper
 
@@ -263,6 +265,9 @@ class LeasedStream:
 
     async def close_write(self) -> None:
         await self._stream.close_write()
+
+    async def explain(self, error: SolveError, /) -> str:
+        return await self._stream.explain(error) if isinstance(self._stream, Explaining) else ""
 
     async def aclose(self) -> None:
         try:

@@ -8,8 +8,9 @@ from contextlib import aclosing
 
 from buildwright.drivers.kubernetes.death import Death, cut, death, node_lost, silent
 from buildwright.drivers.kubernetes.inquiry import Answer, inquire
+from buildwright.drivers.kubernetes.memory import shortage
 from buildwright.drivers.kubernetes.tail import Tail
-from buildwright.errors import BuildwrightError, ConnectionLostError
+from buildwright.errors import BuildwrightError, ConnectionLostError, SolveError
 from buildwright.kube.api import POD, Cluster
 from buildwright.kube.exec import ExecStream
 from buildwright.kube.follow import follow
@@ -61,6 +62,7 @@ class PodStream:
         self._tail = Tail(cluster, pod.name, container)
         self._death: Death | None = None
         self._learning: asyncio.Task[Death] | None = None
+        self._opened = asyncio.get_running_loop().time()
         self._asked = 0.0
         """When something was first written after what last arrived."""
         self._closed = False
@@ -85,6 +87,11 @@ class PodStream:
             await self._stream.write(data)
         except ConnectionLostError as error:
             raise await self._explained(error) from error
+
+    async def explain(self, error: SolveError, /) -> str:
+        """See `driver.Explaining`: whether it was for want of memory."""
+        since = asyncio.get_running_loop().time() - self._opened
+        return await shortage(self._cluster, self._pod, self._container, error, since)
 
     async def close_write(self) -> None:
         await self._stream.close_write()
