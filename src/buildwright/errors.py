@@ -41,11 +41,12 @@ class UsageError(BuildwrightError):
 
 
 class DriverOptionError(UsageError):
-    """A driver option is unknown or malformed; `option` names it."""
+    """A driver option is unknown or malformed; `option` names it, `known` says whether the driver has it."""
 
-    def __init__(self, message: str, *, option: str = "") -> None:
+    def __init__(self, message: str, *, option: str = "", known: bool = True) -> None:
         super().__init__(message)
         self.option = option
+        self.known = known
 
 
 class StoreError(BuildwrightError):

@@ -13,7 +13,7 @@ from buildwright.builders.docker_contexts import DockerContexts
 from buildwright.builders.record import GroupRecord, NodeRecord
 from buildwright.builders.store import Store, Transaction
 from buildwright.drivers.update import Update
-from buildwright.errors import BuilderNotFoundError, NotReadyError, UsageError
+from buildwright.errors import BuilderNotFoundError, DriverOptionError, NotReadyError, UsageError
 from buildwright.model import csvvalue
 from buildwright.model.status import StatusSink
 
@@ -148,6 +148,7 @@ def _changed(node: NodeRecord, driver: str, options: UpdateOptions) -> NodeRecor
     from buildwright.drivers.table import settle
 
     given = settle(driver, driver_options(options.driver_opts) or {})
+    _check_taken(node, driver, [name for name, value in given.items() if not value])
     config = daemon_config.load(options.daemon_config) if options.daemon_config else None
     if given:
         opts = {name: value for name, value in {**(node.driver_opts or {}), **given}.items() if value}
@@ -158,6 +159,18 @@ def _changed(node: NodeRecord, driver: str, options: UpdateOptions) -> NodeRecor
         allowed = config.entitlements if config else ()
         node = replace(node, flags=daemon_flags.resolve(daemon_flags.parse(options.daemon_flags), driver, allowed))
     return node
+
+
+def _check_taken(node: NodeRecord, driver: str, names: Sequence[str]) -> None:
+    """Refuse to take away what no node could have; what this one does not have is no error."""
+    from buildwright.drivers import table
+
+    for name in names:
+        try:
+            table.make(driver, replace(node, driver_opts={name: ""}).node())
+        except DriverOptionError as error:
+            if not error.known:
+                raise
 
 
 def _change(name: str, old: str | None, new: str | None) -> str:

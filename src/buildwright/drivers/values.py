@@ -24,7 +24,9 @@ def unknown(option: str, driver: str, known: Iterable[str]) -> DriverOptionError
     names = sorted(known)
     near = difflib.get_close_matches(option, names, n=1, cutoff=0.6)
     hint = f'did you mean "{near[0]}"?' if near else f"it has {', '.join(names)}"
-    return DriverOptionError(f'unknown driver option "{option}" for driver {driver}: {hint}', option=option)
+    return DriverOptionError(
+        f'unknown driver option "{option}" for driver {driver}: {hint}', option=option, known=False
+    )
 
 
 def boolean(option: str, value: str) -> bool:

@@ -61,7 +61,7 @@ class Reconciliation:
         self._claims: list[tuple[str, str]] = []
         self._workload: _Write | None = None
         self._recreate = False
-        self._former: frozenset[str] = frozenset()
+        self._former = rollout.Former()
 
     async def plan(self) -> tuple[str, ...]:
         async with await connect(self._before) as cluster:
@@ -76,7 +76,7 @@ class Reconciliation:
             workload = [self._workload] if self._workload else []
             if any(line.startswith("spec.template") for write in workload for line in write.lines):
                 pods, _ = await cluster.list(POD, labels=self._before.labels)
-                self._former = frozenset(pod["metadata"]["uid"] for pod in pods)
+                self._former = rollout.Former.of(found, pods)
         lines = [line for write in (*workload, *self._writes) for line in _told(write.kind, write.name, write.lines)]
         lines += [line for kind, name in self._leftovers for line in _told(kind, name, ("is deleted",))]
         return (*lines, *grown)

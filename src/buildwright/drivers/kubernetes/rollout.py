@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from buildwright.drivers.kubernetes import boot
 from buildwright.drivers.kubernetes.fleet import Fleet
@@ -24,17 +24,31 @@ def settled(item: Object) -> bool:
     """Whether every pod of a workload is ready and made from its present template, and no other is left."""
     spec, status = item["spec"], item.get("status") or {}
     seen = (status.get("observedGeneration") or 0) >= (item["metadata"].get("generation") or 0)
-    # A StatefulSet tells two revisions while it changes, a Deployment counts the pods that have.
-    counted = ("replicas", "readyReplicas", *(() if "currentRevision" in status else ("updatedReplicas",)))
+    # A StatefulSet that has not looked at its pods yet says of both revisions that they are the present one.
     alike = status.get("currentRevision") == status.get("updateRevision")
-    return seen and alike and all((status.get(name) or 0) == spec.get("replicas", 1) for name in counted)
+    counts = [status.get(name) or 0 for name in ("replicas", "readyReplicas", "updatedReplicas")]
+    return seen and alike and all(count == spec.get("replicas", 1) for count in counts)
 
 
-async def follow(cluster: Cluster, fleet: Fleet, former: frozenset[str], sink: StatusSink) -> None:
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The pods to be replaced: their uids, and how many seconds each may take to leave."""
+
+    uids: frozenset[str] = frozenset()
+    grace: float = 0.0
+
+    @classmethod
+    def of(cls, found: Object, pods: Sequence[Object]) -> Former:
+        """Those of a workload that was `found` before it changes."""
+        grace = found["spec"]["template"]["spec"].get("terminationGracePeriodSeconds")
+        return cls(frozenset(pod["metadata"]["uid"] for pod in pods), float(_GRACE if grace is None else grace))
+
+
+async def follow(cluster: Cluster, fleet: Fleet, former: Former, sink: StatusSink) -> None:
     """Wait until the workload is settled; no-op when it is, or is not there.
 
-    `former` are the uids of the pods to be replaced. Raises NotReadyError after the option `timeout`, or at once when
-    waiting is in vain. Pods with names for good come one by one, and each may wait for the builds of the one before.
+    Raises NotReadyError after the option `timeout`, or at once when waiting is in vain. Pods with names for good come
+    one by one, and each may wait for the builds of the one before.
     """
     found = await cluster.get(fleet.kind, fleet.name)
     if found is None or settled(found):
@@ -42,20 +56,20 @@ async def follow(cluster: Cluster, fleet: Fleet, former: frozenset[str], sink: S
     want = found["spec"].get("replicas", 1)
     limit = fleet.options.timeout
     if fleet.kind is STATEFUL_SET:
-        limit += want * float(found["spec"]["template"]["spec"].get("terminationGracePeriodSeconds") or _GRACE)
+        limit += want * former.grace
     patient = replace(fleet, options=replace(fleet.options, timeout=limit))
     waiting = f"waiting for {want} pods to be ready, timeout: {human(limit)}"
     with step(sink, f"[internal] replacing the pods of {fleet.node.name}") as shown, shown.part(waiting):
         await _wait(cluster, patient, want, former, shown)
 
 
-async def _wait(cluster: Cluster, fleet: Fleet, want: int, former: frozenset[str], shown: Step) -> None:
+async def _wait(cluster: Cluster, fleet: Fleet, want: int, former: Former, shown: Step) -> None:
     """Until the workload is settled, or its new pods cannot become ready."""
     seen: list[Pod] = []
 
     def fresh(pods: Sequence[Pod]) -> list[Pod]:
         seen[:] = pods
-        return [pod for pod in pods if pod.uid not in former]
+        return [pod for pod in pods if pod.uid not in former.uids]
 
     async with asyncio.TaskGroup() as group:
         settling = group.create_task(_failure(_settle(cluster, fleet)))
@@ -74,7 +88,7 @@ async def _wait(cluster: Cluster, fleet: Fleet, want: int, former: frozenset[str
         return
     if not isinstance(failure, NotReadyError):
         raise failure
-    working = sum(pod.ready and pod.uid in former for pod in seen)
+    working = sum(pod.ready and pod.uid in former.uids for pod in seen)
     raise NotReadyError(f"{failure}; {working or 'none'} of its former pods can still take builds") from failure
 
 
