@@ -12,10 +12,13 @@ from buildwright.drivers.kubernetes.words import ended, flat
 from buildwright.kube.objects import Container, Pod
 
 _CRASHES = 3
+_SHOWN = 5
 _LONG_RUN = 60.0
 """Seconds after which the end of a run has nothing to do with its start."""
 _TIME = re.compile(r'\btime="[^"]*" ?|^\S*\d\d:\d\d:\d\d\S* ')
-_CAUSE = re.compile(r"^buildkitd: |^panic: |^fatal error: |level=(fatal|error)|exec format error")
+_FRAME = re.compile(r"^\s+\S+\.(go|s):\d+$|^[\w./@*()-]+\.[\w.*()-]+$")
+"""A line of a Go stack trace."""
+_CAUSE = re.compile(r"^(buildkitd|toml): |^panic: |^fatal error: |level=(fatal|error)|exec format error")
 _OTHER_ARCHITECTURE = "exec format error"
 
 
@@ -58,9 +61,11 @@ class Crashes:
 
     def read(self, run: Run, lines: Sequence[str]) -> list[str]:
         """Take the last lines of a run's log, none when they cannot be had; returns what is new to the reader."""
-        self._logs[run] = tuple(line for line in lines if line.strip())
+        self._logs[run] = tuple(line for line in lines if line.strip() and not _FRAME.search(line))
         before = self._logs.get(Run(run.pod, run.container, run.number - 1), ())
-        return [] if _timeless(before) == _timeless(self._logs[run]) else list(self._logs[run])
+        if _timeless(before) == _timeless(self._logs[run]):
+            return []
+        return list(self._logs[run][: self._cause(run) + 1][-_SHOWN:])
 
     def verdict(self, pod: Pod, container: Container) -> str:
         """Why the container will not run, as words that follow the pod's name; "" as long as it may."""
@@ -73,16 +78,19 @@ class Crashes:
         said = flat(message) if reason == "StartError" else self.words(run)
         return (
             f"has container {container.name} that ended {run.number + 1} times, last with {ended(code, reason)}"
-            + (f" and the words {said!r}" if said else "")
+            + (f', saying "{said}"' if said else "")
             + f": {self._remedy(container, reason, said)}"
         )
 
     def words(self, run: Run) -> str:
         """The line of the log that says most."""
         lines = self._logs.get(run, ())
-        return next(
-            (line.strip() for line in reversed(lines) if _CAUSE.search(line)), lines[-1].strip() if lines else ""
-        )
+        return lines[self._cause(run)].strip() if lines else ""
+
+    def _cause(self, run: Run) -> int:
+        """Which line says why: the last that looks like it (a trace may follow), else the last."""
+        lines = self._logs.get(run, ())
+        return next((at for at in reversed(range(len(lines))) if _CAUSE.search(lines[at])), len(lines) - 1)
 
     def _certain(self, run: Run) -> bool:
         """Whether it has ended twice in the same way, which a third time would not change."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,10 +25,12 @@ _SCALES = ("TriggeredScaleUp", "Nominated")
 _SCALES_NOT = ("NotTriggerScaleUp",)
 _FAILED_PODS = 3
 _CLAIM_KIND = "PersistentVolumeClaim"
+_ABSENT = re.compile(r'(secret|configmap) "[^"]*" not found|references non-existent')
+_MAKE_IT = "make it, or check podtemplate; buildwright rm and a new start make the builder's own objects anew"
 _UNCREATABLE = {
     "CreateContainerConfigError": (
         "refers to something that is not there",
-        "make it, or check podtemplate; buildwright rm and a new start make the builder's own objects anew",
+        _MAKE_IT,
     ),
     "InvalidImageName": ("has a malformed image name", "check the driver options image and qemu.image"),
     "ErrImageNeverPull": ("needs an image that is not on its node", "load it there, or check podtemplate"),
@@ -121,6 +124,10 @@ class Boot:
             if self._said.get(pod.name) != state:
                 self._said[pod.name] = state
                 lines.append(f"pod {pod.name} {state}")
+        refused = self._refusal()
+        if refused is not None and not refused.final and self._said.get("workload") != refused.text:
+            self._said["workload"] = refused.text
+            lines.append(f"the cluster creates no pod yet ({refused.text})")
         if not self.options.managed and self._seen and not self._pods and not self._said:
             self._said[""] = "none"
             lines.append(self._no_pods())
@@ -142,11 +149,11 @@ class Boot:
     def _waiting(self, pod: Pod) -> str:
         misfit = self._misfit(pod)
         if misfit is not None:
-            return f"pod {pod.name} is not scheduled, {misfit.text}"
+            return f"pod {pod.name} is not scheduled, {misfit.text}" + (f": {misfit.remedy}" if misfit.remedy else "")
         state = describe(pod)
         for run in _running(pod):
             said = self._crashes.words(run)
-            state += f", its log ends with {said!r}" if said else ""
+            state += f', its log ends with "{said}"' if said else ""
         events = self._tidings.about(lambda event: self._is_of(event, pod), past=True)
         last = next((words(event) for event in reversed(events) if event.warning and telling(event)), "")
         return f"pod {pod.name} {state}" + (f", last event: {last}" if last and last not in state else "")
@@ -161,10 +168,10 @@ class Boot:
         refused = self._refusal()
         final = refused is not None and refused.final and not (refused.crowded and self._leaving)
         if refused is not None and final and (self.made or self._patience.over("refused", DOUBT)):
-            return f"the cluster refuses to create its pods ({refused.text})"
+            return f"the cluster refuses to create its pods ({refused.text}): {refused.remedy}"
         for pod in self._pods:
             why = next(filter(None, (self._stuck(pod, container) for container in pod.containers)), "")
-            why = why or self._homeless(pod)
+            why = why or self._unmountable(pod) or self._homeless(pod)
             if why:
                 return f"pod {pod.name} {why}"
         if len(self._failed) >= _FAILED_PODS:
@@ -205,10 +212,20 @@ class Boot:
             return ""
         declined = next((event for event in answers if _declines(event)), None)
         if declined is not None:
-            return f"is not scheduled, {misfit.text} (the autoscaler adds no node: {words(declined)})"
-        if self._patience.over(f"autoscaler {pod.name}", AUTOSCALER):
-            return f"is not scheduled, {misfit.text} (and no autoscaler adds one)"
-        return ""
+            answer = f"the autoscaler adds none ({words(declined)})"
+        elif self._patience.over(f"autoscaler {pod.name}", AUTOSCALER):
+            answer = "no autoscaler adds one"
+        else:
+            return ""
+        return f"is not scheduled, {misfit.text} and {answer}: {misfit.remedy or 'change the driver options'}"
+
+    def _unmountable(self, pod: Pod) -> str:
+        """Why a volume of the pod will not come."""
+        events = self._tidings.about(lambda event: self._is_of(event, pod) and event.reason == "FailedMount")
+        absent = next((event for event in reversed(events) if _ABSENT.search(event.message)), None)
+        if absent is None or any(container.ready or container.restarts for container in pod.containers):
+            return ""
+        return f"refers to something that is not there ({words(absent)}): {_MAKE_IT}"
 
     def _unbound(self) -> str:
         """Why a claim gets no volume."""

@@ -18,7 +18,7 @@ _PREFIX = re.compile(
 _REFUSED = re.compile(r"forbidden|denied|quota|is invalid|not found|unable to validate", re.IGNORECASE)
 _MAY_PASS = re.compile(
     r"failed calling webhook|object is being deleted|already exists|please apply your changes|timed? ?out|"
-    r"status unknown for quota|conflict",
+    r"status unknown for quota",
     re.IGNORECASE,
 )
 _RESOURCE = re.compile(r"\b(?:(?:requests|limits)\.)?(?:cpu|memory|ephemeral-storage)\b")
@@ -27,12 +27,13 @@ _STORAGE = re.compile(r"requests\.storage|persistentvolumeclaims|storageclass\.s
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """`text` says why and what to do, `final` whether it stays so unless somebody does something.
+    """`text` says why, `remedy` what to do, `final` whether it stays so unless somebody does something.
 
     `crowded` is True when pods that leave may make room.
     """
 
     text: str
+    remedy: str
     final: bool
     crowded: bool = False
 
@@ -47,7 +48,7 @@ def read(message: str, options: Options, namespace: str) -> Refusal:
         (tell(found, options, namespace) for pattern, tell in _REMEDIES if (found := pattern.search(said))), ""
     )
     crowded = "exceeded quota" in said and not re.search(r"used: pods=0\b", said)
-    return Refusal(f"{said}: {remedy or 'ask who administers the cluster'}", final, crowded)
+    return Refusal(said, remedy or "ask who administers the cluster", final, crowded)
 
 
 def _must_specify(found: re.Match[str], options: Options, namespace: str) -> str:

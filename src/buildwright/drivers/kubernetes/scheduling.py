@@ -14,7 +14,7 @@ from buildwright.drivers.kubernetes.options import Options
 from buildwright.drivers.kubernetes.words import flat
 
 _COUNTED = re.compile(r"\b(\d+) (.+?)(?=, \d+ |$)")
-_REST = re.compile(r",? ?no new claims to deallocate|\.? ?preemption: .*|\.$")
+_REST = re.compile(r"[.,]* no new claims to deallocate.*|[.,]* preemption: .*|[.,]+$")
 _NODES = re.compile(r"node\(s\) ?")
 _NO_CLASS = re.compile(r"storageclass\S* \"?([^\s\"]+)\"? not found")
 
@@ -34,6 +34,7 @@ class Misfit:
     """Why no node takes a pod. `final` when no node will, unless the pod or the nodes change."""
 
     text: str
+    remedy: str
     final: bool
 
 
@@ -41,11 +42,11 @@ def read(message: str, options: Options) -> Misfit:
     """What the message of PodScheduled=False means for a pod made from `options`."""
     obstacles = parse(message, options)
     if not obstacles:
-        return Misfit(flat(message), final=bool(_NO_CLASS.search(message)))
+        return Misfit(flat(message), "", final=bool(_NO_CLASS.search(message)))
     words = ", ".join(f"{obstacle.nodes} {obstacle.text}" for obstacle in obstacles)
     remedies = dict.fromkeys(obstacle.remedy for obstacle in obstacles if obstacle.remedy)
     final = not any(obstacle.heals for obstacle in obstacles)
-    return Misfit(f"no node fits ({words})" + (f": {'; or '.join(remedies)}" if remedies else ""), final)
+    return Misfit(f"no node fits ({words})", "; or ".join(remedies), final)
 
 
 def parse(message: str, options: Options) -> tuple[Obstacle, ...]:

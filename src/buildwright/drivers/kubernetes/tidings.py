@@ -11,10 +11,12 @@ from buildwright.kube.objects import Event
 
 _TOLD = ("Pulling", "Pulled", "TriggeredScaleUp", "Nominated", "SuccessfulAttachVolume")
 """Those that are no warnings and yet tell."""
-_NOISE = ("BackOff", "Failed", "InspectFailed", "MissingClusterDNS", "DNSConfigForming")
+_NOISE = ("BackOff", "Failed", "InspectFailed", "MissingClusterDNS", "FailedCreate", "DNSConfigForming")
 """Warnings that repeat what the states of pods and workload say, or that help nobody."""
 _KINDS = {"Pod": "pod", "PersistentVolumeClaim": "volume claim", "StatefulSet": "stateful set"}
-_PRESENT = "already present on machine"
+_PASSING = re.compile(
+    r"already present on machine|failed to sync (configmap|secret) cache|resulted in unknown state|probe failed:\s*$"
+)
 _DETAIL = re.compile(r" \([^()]* including waiting\)|\. Image size: \d+ bytes|\s*\([0-9a-f-]{36}\)")
 
 
@@ -53,7 +55,8 @@ class Tidings:
                 continue
             self._told.add(key)
             if not any(text in told for told in known):
-                lines.append(f"{_KINDS.get(event.kind, event.kind)} {event.name}: {event.reason}, {text}")
+                reason = f"{event.reason}, " if event.warning else ""
+                lines.append(f"{_KINDS.get(event.kind, event.kind)} {event.name}: {reason}{text}")
         return lines
 
     def _new(self, event: Event) -> bool:
@@ -61,7 +64,7 @@ class Tidings:
 
 
 def telling(event: Event) -> bool:
-    if _PRESENT in event.message:
+    if _PASSING.search(event.message):
         return False
     return event.reason not in _NOISE if event.warning else event.reason in _TOLD
 
