@@ -50,8 +50,7 @@ def test_what_no_node_will_ever_fit_is_final(reasons: str, options: dict[str, st
     "message",
     [
         f"0/2 nodes are available: 2 Insufficient cpu{NO_VICTIMS.format(2)}",
-        "0/2 nodes are available: 1 node(s) had untolerated taint {a: b}, 1 Insufficient cpu. preemption: 0/2 nodes: "
-        "1 No preemption victims found for incoming pod, 1 Preemption is not helpful for scheduling.",
+        "0/2 nodes are available: 1 had taint {a: b}, 1 Insufficient cpu. preemption: 1 Preemption is not helpful",
         f"0/2 nodes are available: 2 node(s) were unschedulable{HELPLESS.format(2)}",
         f"0/2 nodes are available: 2 node(s) had taint {{node.kubernetes.io/not-ready: }}{HELPLESS.format(2)}",
         f"0/1 nodes are available: 1 node(s) had something new{HELPLESS.format(1)}",
