@@ -144,6 +144,18 @@ def test_a_plugin_runs_once_for_all_calls_of_a_process(tmp_path: Path) -> None:
     assert runs(tmp_path) == [{"apiVersion": V1, "kind": "ExecCredential", "spec": {"interactive": False}}]
 
 
+def test_a_plugin_that_fails_runs_once_for_all_who_wait_and_again_for_the_next(tmp_path: Path) -> None:
+    async def work(server: ApiServer) -> None:
+        async with cluster_of(server, tmp_path, plugin(tmp_path, "exit 1")) as cluster:
+            for count in (1, 2):
+                calls = (cluster.get(CONFIG_MAP, "a") for _ in range(3))
+                failed = await asyncio.gather(*calls, return_exceptions=True)
+                assert [type(error) for error in failed] == [ConfigurationError] * 3
+                assert len(runs(tmp_path)) == count
+
+    run(work)
+
+
 def test_a_plugin_runs_again_when_its_answer_has_expired(tmp_path: Path) -> None:
     async def work(server: ApiServer) -> None:
         user = plugin(tmp_path, says(token="p", expirationTimestamp="2020-01-01T00:00:00Z"))
@@ -211,11 +223,22 @@ def test_a_plugin_that_fails_is_told_in_one_sentence(
     run(work)
 
 
-def test_a_plugin_that_is_waited_for_in_vain_is_killed(tmp_path: Path) -> None:
+def test_a_plugin_that_does_not_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("buildwright.kube.plugin._UNATTENDED", 0.2)
+
+    async def work(server: ApiServer) -> None:
+        async with cluster_of(server, tmp_path, plugin(tmp_path, "sleep 1000; true")) as cluster:
+            with pytest.raises(ConfigurationError, match="/plugin: it did not end within"):
+                await called(cluster)
+
+    run(work)
+
+
+def test_a_plugin_that_is_waited_for_in_vain_is_killed_with_what_it_started(tmp_path: Path) -> None:
     async def work(server: ApiServer) -> None:
         pipe = tmp_path / "pipe"
         os.mkfifo(pipe)
-        user = plugin(tmp_path, f'exec cat "{pipe}"')
+        user = plugin(tmp_path, f'cat "{pipe}"; true')
         async with cluster_of(server, tmp_path, user) as cluster:
             task = asyncio.create_task(called(cluster))
             # opening it succeeds as soon as the plugin reads

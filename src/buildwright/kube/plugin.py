@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +23,7 @@ _GROUP = "client.authentication.k8s.io"
 _VERSIONS = tuple(f"{_GROUP}/{version}" for version in ("v1", "v1beta1", "v1alpha1"))
 _MODES = ("Never", "IfAvailable", "Always")
 _OF_CLUSTER = ("server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data", "proxy-url")
-_UNATTENDED, _ATTENDED = 60.0, 600.0
+_UNATTENDED, _ATTENDED, _LAST = 60.0, 600.0, 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ class _Kept:
 
     def __init__(self) -> None:
         self.credential: Credential | None = None
+        self.failures: list[str] = []
         self._lock = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -110,20 +113,27 @@ def _told(cluster: Mapping[str, Any]) -> dict[str, Any]:
 async def credential(plugin: Plugin, where: str, *, refused: Credential | None = None) -> Credential:
     """What `plugin` says, or said before; `refused` is what the server does not accept any more.
 
-    Several callers at once make one run. Raises ConfigurationError, with what the plugin wrote, when it fails or does
-    not end in time. A run that is cancelled is killed.
+    Several callers at once make one run, and share its failure. Raises ConfigurationError, with what the plugin wrote,
+    when it fails or does not end in time. A run that is cancelled is killed.
     """
     kept = _kept.setdefault(plugin, _Kept())
+    before = len(kept.failures)
     async with kept.lock:
+        if len(kept.failures) > before:
+            raise ConfigurationError(kept.failures[-1])
         known = kept.credential
         if known is None or known == refused or (known.expires is not None and time.time() >= known.expires):
             kept.credential = None
-            known = kept.credential = _read_answer(await _run(plugin, where), plugin, where)
+            try:
+                known = kept.credential = _read_answer(await _run(plugin, where), plugin, where)
+            except ConfigurationError as error:
+                kept.failures.append(str(error))
+                raise
         return known
 
 
 async def _run(plugin: Plugin, where: str) -> bytes:
-    attended = plugin.mode != "Never" and sys.stdin is not None and sys.stdin.isatty()
+    attended = plugin.mode != "Never" and _has_terminal()
     if plugin.mode == "Always" and not attended:
         raise _failed(plugin, where, "it has to ask the user, and there is no terminal: log in first")
     spec: dict[str, Any] = {"interactive": attended}
@@ -138,6 +148,7 @@ async def _run(plugin: Plugin, where: str) -> bytes:
             stdin=None if attended else asyncio.subprocess.DEVNULL,
             stdout=pipe,
             stderr=None if attended else pipe,
+            start_new_session=not attended,
         )
     except (OSError, ValueError) as error:
         why = (
@@ -154,14 +165,30 @@ async def _run(plugin: Plugin, where: str) -> bytes:
         raise _failed(plugin, where, f"it did not end within {limit:.0f} seconds") from None
     finally:
         if process.returncode is None:
-            process.kill()
-            await process.wait()
+            await _kill(process, whole=not attended)
     if process.returncode:
         words = " ".join((said or b"").decode(errors="replace").split())
         raise _failed(
             plugin, where, f"it ended with exit code {process.returncode}" + (f": {words}" if words else "")
         )
     return answer
+
+
+def _has_terminal() -> bool:
+    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
+
+
+async def _kill(process: asyncio.subprocess.Process, *, whole: bool) -> None:
+    """End a plugin and, with `whole`, what it has started; one that asks the user shares our session, and its own may
+    keep its pipes open, for which nobody waits."""
+    with suppress(ProcessLookupError):
+        if whole and hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LAST):
+            await process.wait()
 
 
 def _read_answer(answer: bytes, plugin: Plugin, where: str) -> Credential:
