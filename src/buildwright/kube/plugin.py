@@ -53,7 +53,8 @@ class _Kept:
 
     def __init__(self) -> None:
         self.credential: Credential | None = None
-        self.failures: list[str] = []
+        self.failures = 0
+        self.failure = ""
         self._lock = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -113,21 +114,21 @@ def _told(cluster: Mapping[str, Any]) -> dict[str, Any]:
 async def credential(plugin: Plugin, where: str, *, refused: Credential | None = None) -> Credential:
     """What `plugin` says, or said before; `refused` is what the server does not accept any more.
 
-    Several callers at once make one run, and share its failure. Raises ConfigurationError, with what the plugin wrote,
-    when it fails or does not end in time. A run that is cancelled is killed.
+    Several callers at once make one run, and share its failure. Raises ConfigurationError, with what the plugin
+    wrote, when it fails or does not end in time. A run that is cancelled is killed.
     """
     kept = _kept.setdefault(plugin, _Kept())
-    before = len(kept.failures)
+    before = kept.failures
     async with kept.lock:
-        if len(kept.failures) > before:
-            raise ConfigurationError(kept.failures[-1])
+        if kept.failures > before:
+            raise ConfigurationError(kept.failure)
         known = kept.credential
         if known is None or known == refused or (known.expires is not None and time.time() >= known.expires):
             kept.credential = None
             try:
                 known = kept.credential = _read_answer(await _run(plugin, where), plugin, where)
             except ConfigurationError as error:
-                kept.failures.append(str(error))
+                kept.failures, kept.failure = kept.failures + 1, str(error)
                 raise
         return known
 
