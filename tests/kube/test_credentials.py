@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from buildwright.errors import BuildwrightError, ConfigurationError
+from buildwright.errors import BuildwrightError, ConfigurationError, ConnectError
 from buildwright.kube import exec as pod_exec
 from buildwright.kube.api import CONFIG_MAP, Cluster
 from buildwright.kube.config import load
@@ -302,6 +302,18 @@ def test_a_certificate_of_no_use_is_told(tmp_path: Path, user: dict[str, Any], w
         with pytest.raises(ConfigurationError, match=words):
             async with cluster_of(server, tmp_path, user, {"server": "https://127.0.0.1:1"}):
                 pass
+
+    run(work)
+
+
+def test_a_proxy_that_is_not_there_is_named_without_its_password(tmp_path: Path) -> None:
+    async def work(server: ApiServer) -> None:
+        more = {"proxy-url": "http://me:hidden@127.0.0.1:1"}
+        async with cluster_of(server, tmp_path, {"token": "t"}, more) as cluster:
+            for call in (cluster.get(CONFIG_MAP, "a"), pod_exec.connect(cluster, "p", "c", ("cat",))):
+                with pytest.raises(ConnectError, match=r"cannot be reached by the proxy 127.0.0.1:1 \(") as caught:
+                    await call
+                assert "hidden" not in str(caught.value)
 
     run(work)
 

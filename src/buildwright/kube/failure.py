@@ -60,9 +60,23 @@ def unreachable(config: ClusterConfig, error: BaseException) -> BuildwrightError
     causes = [text for cause in _chain(error) if (text := _words(cause))]
     why = causes[-1] if causes else type(error).__name__
     return ConnectError(
-        f"the Kubernetes API server {config.server} cannot be reached ({why}): check that the cluster is up and "
+        f"the Kubernetes API server {config.server} cannot be reached{_by_proxy(config)} ({why}): check that the cluster is up and "
         f"that {context_of(config)} is the right one"
     )
+
+
+def _by_proxy(config: ClusterConfig) -> str:
+    """The proxy in use, without its password."""
+    import os
+    from urllib.parse import urlsplit
+
+    from buildwright.kube.proxy import choose
+
+    try:
+        address = choose(config.server, config.proxy, os.environ)
+    except ValueError:
+        return ""
+    return f" by the proxy {urlsplit(address).netloc.rpartition('@')[2]}" if address else ""
 
 
 def unusable_proxy(config: ClusterConfig, why: str) -> ConfigurationError:
