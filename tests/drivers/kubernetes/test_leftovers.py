@@ -95,6 +95,10 @@ def test_parts_without_their_workload_are_left_behind() -> None:
     assert all(one.orphan for one in find(found, NOW))
 
 
+def test_parts_of_pods_that_lost_their_workload_stay_since_the_next_build_makes_it_again() -> None:
+    assert left({POD: [item("b0-0")], **{kind: [item("part")] for kind in OTHERS}}) == {}
+
+
 def test_what_is_being_made_is_not_left_behind() -> None:
     assert left({CONFIG_MAP: [item("b0-config", age=YOUNG - 1)]}) == {}
     assert left({CONFIG_MAP: [item("b0-config", age=YOUNG + 1)]}) != {}

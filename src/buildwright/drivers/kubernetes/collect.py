@@ -20,8 +20,8 @@ from buildwright.kube.api import FORBIDDEN, LEASE, POD, Cluster, Kind, Object
 async def look(cluster: Cluster, *, everywhere: bool = False, tell: Callable[[str], None] = quiet) -> list[Leftover]:
     """What is left behind in the cluster's namespace, or in all of them.
 
-    What may not be listed is left out, and `tell` hears of it; workloads and leases have to be, since they say what
-    is in use. Objects that somebody else's workload may use, because it has the name of ours, are left alone.
+    What may not be listed is left out, and `tell` hears of it; workloads, pods and leases have to be, since they say
+    what is in use. Objects that somebody else's workload may use, because it has the name of ours, are left alone.
     """
     now = await _now(cluster)
     found: dict[Kind, Sequence[Object]] = {}
@@ -29,7 +29,7 @@ async def look(cluster: Cluster, *, everywhere: bool = False, tell: Callable[[st
         try:
             found[kind], _ = await cluster.list(kind, labels=OURS, everywhere=everywhere)
         except ClusterError as error:
-            if error.status != FORBIDDEN or kind is LEASE or kind in WORKLOADS:
+            if error.status != FORBIDDEN or kind in (LEASE, POD, *WORKLOADS):
                 raise
             tell(f"{kind.plural} are left out: {error}")
     left: list[Leftover] = []

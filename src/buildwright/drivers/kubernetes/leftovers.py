@@ -82,6 +82,8 @@ class _Known:
     """Why the time of a workload is over."""
     protecting: frozenset[tuple[Place, str]]
     """The leases by which pods are protected."""
+    alive: frozenset[Place]
+    """Workloads that are there or have pods, which a workload that is made again adopts."""
 
     @classmethod
     def of(cls, found: Mapping[Kind, Sequence[Object]], now: float) -> _Known:
@@ -90,7 +92,8 @@ class _Known:
         busy = {place for place, lease in leases if lease.valid(now)}
         expired = {place: why for place, item in workloads.items() if place not in busy and (why := _over(item, now))}
         protecting = frozenset((place, lease.name) for place, lease in leases if lease.protects(now))
-        return cls(now, workloads, expired, protecting)
+        alive = frozenset(map(_place, found.get(POD, ())))
+        return cls(now, workloads, expired, protecting, alive | workloads.keys())
 
     def why(self, kind: Kind, item: Object) -> str:
         """Why an object is left behind; "" when it is not."""
@@ -105,7 +108,7 @@ class _Known:
             return self.expired[place] if kind in WORKLOADS else f"goes with {place[1]}"
         if kind is LEASE:
             return "" if Lease.read(item).valid(self.now) else "its build ended without giving it back"
-        if kind in WORKLOADS or place in self.workloads or not place[1]:
+        if kind in WORKLOADS or place in self.alive or not place[1]:
             return ""
         kept = KEPT in (item["metadata"].get("annotations") or {})
         young = self.now - _made(item) <= YOUNG
