@@ -60,8 +60,8 @@ def unreachable(config: ClusterConfig, error: BaseException) -> BuildwrightError
     causes = [text for cause in _chain(error) if (text := _words(cause))]
     why = causes[-1] if causes else type(error).__name__
     return ConnectError(
-        f"the Kubernetes API server {config.server} cannot be reached{_by_proxy(config)} ({why}): check that the cluster is up and "
-        f"that {context_of(config)} is the right one"
+        f"the Kubernetes API server {config.server} cannot be reached{_by_proxy(config)} ({why}): check that "
+        f"the cluster is up and that {context_of(config)} is the right one"
     )
 
 
