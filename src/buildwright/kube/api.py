@@ -7,6 +7,7 @@ Every failure is a ClusterError (the server refused), a ConnectError (it cannot 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
@@ -182,8 +183,9 @@ class Cluster:
             events = self._connected().watch(
                 _resource(kind), resource_version=version or None, server_timeout=300, **_selection(labels, name)
             )
-            async for event, item in events:
-                yield event, _plain(item)
+            async with aclosing(events):
+                async for event, item in events:
+                    yield event, _plain(item)
 
     async def logs(
         self, pod: str, container: str, *, follow: bool = False, tail: int | None = None

@@ -6,7 +6,8 @@ async with ApiServer() as server:
 It keeps any namespaced resource as plain JSON. `controller` makes ready pods for a workload as it is created;
 replace it to make others. `refuse` answers chosen requests with a Status. A pod's exec stream is served by
 `exec_handler`, which gets its stdin and stdout as a byte stream. Objects of the cluster have the namespace "". An
-access review allows all but what is `denied`, as (verb, resource); `logs` holds the lines of a pod's daemon.
+access review allows all but what is `denied`, as (verb, resource); `logs` holds the lines of a pod's daemon, and
+requests in `mute`, as (verb, resource), are never answered.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class ApiServer:
         self.clock = time.time
         self.logs: dict[str, list[str]] = {}
         self.denied: set[tuple[str, str]] = set()
+        self.mute: set[tuple[str, str]] = set()
         self.address = ""
         self._subprotocols = subprotocols
         self._tls = tls
@@ -213,7 +215,9 @@ class ApiServer:
                 self.headers.append(request.headers)
                 self._came.set()
                 refusal = self.refuse.get((request.verb, request.plural))
-                if refusal is not None:
+                if (request.verb, request.plural) in self.mute:
+                    await asyncio.Event().wait()
+                elif refusal is not None:
                     await _answer(writer, refusal.status, _status(refusal))
                 elif request.verb == "exec":
                     await self._exec(request, reader, writer)
