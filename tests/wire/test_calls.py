@@ -8,9 +8,10 @@ import pytest
 
 from buildwright.errors import Code, ConnectionLostError, ContextError, Detail, ProtocolError, RpcError, UsageError
 from buildwright.testing.suites.stream import settled
+from buildwright.wire import link
 from buildwright.wire.calls import HIGH_WATER
 from buildwright.wire.channel import Channel
-from buildwright.wire.http2.frames import Limits
+from buildwright.wire.http2.frames import ACK, PING, Limits, pack, pack_settings
 from buildwright.wire.memory import memory_pair
 from buildwright.wire.rpc import ServerCall, frame
 from buildwright.wire.serve import Server
@@ -490,6 +491,57 @@ def test_a_silent_peer_is_lost():
         async with Channel(ours, keepalive=0.02) as channel:
             with pytest.raises(ConnectionLostError, match="silent"):
                 await channel.unary("/Echo", b"")
+
+    asyncio.run(scenario())
+
+
+class Pinged:
+    """A byte stream that wants to hear from its peer soon, and judges for itself."""
+
+    ping_after = 0.01
+
+    def __init__(self, stream):
+        self._stream = stream
+        self.pings = 0
+        self.read, self.close_write, self.aclose = stream.read, stream.close_write, stream.aclose
+
+    async def write(self, data):
+        self.pings += bytes(data).count(b"\0\0\x08\x06\0")
+        await self._stream.write(data)
+
+
+def test_a_stream_that_judges_for_itself_is_pinged_and_never_given_up():
+    async def scenario():
+        ours, silent = memory_pair()
+        stream = Pinged(ours)
+        async with Channel(stream, keepalive=0.001) as channel:
+            with pytest.raises(RpcError) as caught:
+                await channel.unary("/Echo", b"", timeout=0.3)
+            assert caught.value.code is Code.DEADLINE_EXCEEDED
+        assert stream.pings >= 2
+        await silent.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_peer_that_only_answers_pings_is_not_sent_more_than_grpc_go_bears(monkeypatch):
+    monkeypatch.setattr(link, "RARELY", 1 << 20)
+
+    async def scenario():
+        ours, theirs = memory_pair()
+        stream = Pinged(ours)
+        answering = asyncio.create_task(answer_pings(theirs))
+        async with Channel(stream) as channel:
+            with pytest.raises(RpcError):
+                await channel.unary("/Echo", b"", timeout=30 * Pinged.ping_after)
+        answering.cancel()
+        assert stream.pings == link.FREE_PINGS
+
+    async def answer_pings(stream):
+        await stream.write(pack_settings([]))
+        while data := await stream.read():
+            for _ in range(bytes(data).count(b"\0\0\x08\x06\0")):
+                await stream.write(pack(PING, ACK, 0, bytes(8)))
 
     asyncio.run(scenario())
 
