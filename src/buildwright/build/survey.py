@@ -60,10 +60,14 @@ class BuilderState:
 
     @property
     def startable(self) -> tuple[NodeState, ...]:
-        """The nodes that do not run and can be started."""
-        return tuple(
-            node for node in self.nodes if node.driver and not node.error and node.status is not NodeStatus.RUNNING
-        )
+        """The nodes that do not run and can be started, and those that have not answered in time."""
+        return tuple(node for node in self.nodes if node.driver and _may_start(node))
+
+
+def _may_start(node: NodeState) -> bool:
+    if node.error is not None:
+        return isinstance(node.error, NotReadyError)
+    return node.status is not NodeStatus.RUNNING
 
 
 async def survey(builder: Builder, timeout: float = 0) -> BuilderState:

@@ -75,6 +75,28 @@ def leave(group: GroupRecord, node: str) -> GroupRecord:
     return replace(group, nodes=(*group.nodes[:index], *group.nodes[index + 1 :]))
 
 
+def options(before: NodeRecord, after: NodeRecord) -> list[tuple[str, str | None, str | None]]:
+    """The driver options that differ: a name, and both values."""
+    old, new = before.driver_opts or {}, after.driver_opts or {}
+    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    return [(name, old.get(name), new.get(name)) for name in names]
+
+
+def differences(before: NodeRecord, after: NodeRecord) -> tuple[str, ...]:
+    """Words for what differs between two nodes but their names and places.
+
+    Values of the daemon's environment, and files, are not shown.
+    """
+    found = [f"driver-opt {name}: {_words(name, old, new)}" for name, old, new in options(before, after)]
+    for flag, field in (("platform", "platforms"), ("buildkitd-flags", "flags")):
+        was, will = (tuple(map(str, getattr(node, field) or ())) for node in (before, after))
+        if was != will:
+            found.append(f"{flag}: {' '.join(was) or 'none'} -> {' '.join(will) or 'none'}")
+    if (before.files or {}) != (after.files or {}):
+        found.append("buildkitd-config: other files")
+    return tuple(found)
+
+
 def moved(group: GroupRecord, endpoints: Mapping[str, str]) -> GroupRecord:
     """The group with the nodes that `endpoints` names at these."""
     nodes = [replace(node, endpoint=endpoints.get(node.name, node.endpoint)) for node in group.nodes]
@@ -87,6 +109,12 @@ def parse_platforms(texts: Sequence[str]) -> tuple[Platform, ...] | None:
         Platform.parse("local" if part.lower() == "local" else part) for text in texts for part in text.split(",")
     ]
     return tuple(found) or None
+
+
+def _words(name: str, old: str | None, new: str | None) -> str:
+    if name.startswith("env."):
+        return "(values not shown)"
+    return f"{'none' if old is None else old} -> {'none' if new is None else new}"
 
 
 def _new_node(group: GroupRecord, change: NodeChange, endpoint: str) -> NodeRecord:

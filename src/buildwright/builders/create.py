@@ -67,18 +67,22 @@ def create(
         raise BuilderNotFoundError(f'failed to find instance "{name}" to append to', name=name)
     driver = options.driver or (before.driver if before else _default_driver(environ, options.endpoint))
     _check_fit(name, before, driver, options, contexts)
-    group = before or GroupRecord(name=name, driver=driver)
+    again = before is not None and not (options.node or options.append)
+    group = GroupRecord(name=name, driver=driver) if before is None or again else before
     existing = bool(options.node) and change.find(group, options.node) is not None
     asked = _change(options, driver, environ, default_config, existing=existing)
     address = _address(name, driver, environ, options, existing=existing)
     after = change.update(group, asked, address)
     from buildwright.drivers.table import settle_place
 
-    known = {node.name: node for node in before.builder().nodes} if before else {}
+    known = {node.name: node for node in group.builder().nodes}
     drivers = [(node, driver_for(after.builder(), node)) for node in after.builder().nodes]
     changed = [(node, made) for node, made in drivers if node != known.get(node.name)]
     places = {node.name: settle_place(driver, node, known.get(node.name), environ) for node, _ in changed}
     after = change.moved(after, places)
+    if before is not None and again:
+        _check_same(before, after)
+        return Created(record=before, before=before, needs_restart=False)
     transaction.save(after)
     return Created(
         record=after,
@@ -165,7 +169,8 @@ def _default_driver(environ: Mapping[str, str], address: str) -> str:
 def _check_fit(
     name: str, before: GroupRecord | None, driver: str, options: CreateOptions, contexts: DockerContexts
 ) -> None:
-    if before is not None and not options.node and not options.append:
+    again = before is not None and not (options.node or options.append)
+    if before is not None and again and not options.driver == before.driver == "kubernetes":
         raise UsageError(
             f'builder "{name}" exists: add --append for another node, or name the --node to change, '
             f"one of {', '.join(node.name for node in before.nodes)}"
@@ -182,6 +187,23 @@ def _check_fit(
         raise UsageError("the remote driver takes no --buildkitd-config: configure the daemon where it runs")
     if driver == "remote" and options.daemon_flags:
         raise UsageError("the remote driver takes no --buildkitd-flags: give them to the daemon where it runs")
+
+
+def _check_same(before: GroupRecord, asked: GroupRecord) -> None:
+    """Several jobs may make one builder; raises UsageError when they want different ones."""
+    (node,) = asked.nodes
+    at = change.find(before, node.name)
+    if at is None:
+        differences: tuple[str, ...] = (f"no node {node.name}",)
+    else:
+        differences = change.differences(before.nodes[at], node)
+        if not endpoint.alike(before.nodes[at].endpoint, node.endpoint):
+            differences = (*differences, "another kubeconfig, context or namespace")
+    if differences:
+        raise UsageError(
+            f'builder "{before.name}" exists and is not the one asked for ({"; ".join(differences)}): change it with '
+            f'"buildwright update {before.name}", or add --append for another node'
+        )
 
 
 def _change(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from buildwright.builders import names
 from buildwright.errors import UsageError
 
 REMOTE_SCHEMES = ("docker-container", "kube-pod", "npipe", "ssh", "tcp", "unix")
+_PLACE = ("kubeconfig", "context", "namespace")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 
 
@@ -29,6 +30,15 @@ def remote(address: str) -> str:
             f'unrecognized address "{address}": write one like unix:///run/buildkit/buildkitd.sock or tcp://HOST:PORT'
         )
     return address
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two addresses in a cluster lead to the same place, as far as both say where."""
+    places = [parse_qs(urlsplit(address).query) for address in (one, other)]
+    if not all(address.startswith("kubernetes://") for address in (one, other)):
+        return one == other
+    said = [{name: place[name] for name in _PLACE if name in place} for place in places]
+    return all(said[0][name] == said[1][name] for name in said[0].keys() & said[1].keys())
 
 
 def kubernetes(builder: str, node: str, kubeconfig: str) -> str:

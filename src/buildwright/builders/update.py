@@ -43,20 +43,13 @@ class NodeUpdate:
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """Lines that say which of the node's options differ. Values of its daemon's environment are not shown."""
-        lines = [f"driver-opt {name}: {_change(name, old, new)}" for name, old, new in self._options]
-        for flag, field in (("platform", "platforms"), ("buildkitd-flags", "flags")):
-            was, will = (tuple(map(str, getattr(node, field) or ())) for node in (self.before, self.after))
-            if was != will:
-                lines.append(f"{flag}: {' '.join(was) or 'none'} -> {' '.join(will) or 'none'}")
-        if (self.before.files or {}) != (self.after.files or {}):
-            lines.append("buildkitd-config: other files")
-        return tuple(lines)
+        """Lines that say which of the node's options differ."""
+        return change.differences(self.before, self.after)
 
     def way_back(self, builder: str) -> str:
         """The command that undoes the change of options, as far as it can be written down."""
         words = ["buildwright", "update", builder, "--node", self.before.name]
-        for name, old, _ in self._options:
+        for name, old, _ in change.options(self.before, self.after):
             value = "FORMER" if name.startswith("env.") and old else old or ""
             words += ["--driver-opt", csvvalue.join([f"{name}={value}"])]
         if self.before.flags != self.after.flags:
@@ -66,13 +59,6 @@ class NodeUpdate:
         if (self.before.files or {}) != (self.after.files or {}):
             words += ["--buildkitd-config", "FORMER" if self.before.files else ""]
         return shlex.join(words)
-
-    @property
-    def _options(self) -> list[tuple[str, str | None, str | None]]:
-        """The driver options that differ: a name, and both values."""
-        old, new = self.before.driver_opts or {}, self.after.driver_opts or {}
-        names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-        return [(name, old.get(name), new.get(name)) for name in names]
 
 
 def find(
@@ -171,9 +157,3 @@ def _check_taken(node: NodeRecord, driver: str, names: Sequence[str]) -> None:
         except DriverOptionError as error:
             if not error.known:
                 raise
-
-
-def _change(name: str, old: str | None, new: str | None) -> str:
-    if name.startswith("env."):
-        return "(values not shown)"
-    return f"{'none' if old is None else old} -> {'none' if new is None else new}"

@@ -13,7 +13,8 @@ async def bootstrap(state: BuilderState, context: Context) -> bool:
     if state.startable:
         async with make(Mode.AUTO, context.stderr, environ=context.environ, debug=context.debug) as display:
             await boot(state.startable, display)
-    for error in (state.error, *(node.error for node in state.nodes)):
+    unasked = (node.error for node in state.nodes if node not in state.startable)
+    for error in (state.error, *unasked):
         if error is not None:
             raise error
     return bool(state.startable)

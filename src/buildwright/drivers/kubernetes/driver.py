@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from buildwright.drivers.kubernetes import boot, gc, objects
 from buildwright.drivers.kubernetes.choose import choose, container_of
 from buildwright.drivers.kubernetes.fleet import Fleet, Losses
 from buildwright.drivers.kubernetes.identity import connect
-from buildwright.drivers.kubernetes.lease import Keeper, LeasedStream
+from buildwright.drivers.kubernetes.lease import Keeper, LeasedStream, leases
 from buildwright.drivers.kubernetes.options import CLAIM as CLAIM_OPTION
 from buildwright.drivers.kubernetes.options import LoadBalance
 from buildwright.drivers.kubernetes.placement import PLATFORM_ANNOTATION
@@ -178,7 +180,8 @@ class KubernetesDriver:
 
     async def _choose(self, cluster: Cluster, affinity: str) -> Pod:
         pods = await self._pods(cluster)
-        chosen = choose(self._losses.whole(pods), affinity, self._fleet.options.load_balance)
+        builds = await self._builds(cluster, pods)
+        chosen = choose(self._losses.whole(pods), affinity, self._fleet.options.load_balance, builds)
         if chosen is None:
             waiting = Boot(self._fleet.options.replicas)
             waiting.feed_pods(pods)
@@ -187,6 +190,17 @@ class KubernetesDriver:
                 f"({waiting.summary()}): start it with buildwright inspect --bootstrap"
             )
         return chosen
+
+    async def _builds(self, cluster: Cluster, pods: Sequence[Pod]) -> dict[str, int]:
+        """How many builds run in each pod, if the choice goes by it; nothing where that cannot be read."""
+        if self._fleet.options.load_balance is not LoadBalance.AFFINITY:
+            return {}
+        try:
+            held = await leases(cluster, self._fleet.labels)
+        except ClusterError:
+            return {}
+        running = Counter(lease.pod for lease in held if lease.valid(time.time()))
+        return {pod.name: running[pod.uid] for pod in pods}
 
 
 def _platforms(pod: Pod) -> tuple[Platform, ...]:
