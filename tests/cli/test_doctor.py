@@ -40,7 +40,7 @@ def test_a_daemon_that_does_not_answer_is_a_failure(run: Run) -> None:
     code, out, _ = run("doctor", "far")
     assert code == 1
     assert "FAILED   connection" in out
-    assert out.splitlines()[-1] == "1 FAILED"
+    assert out.splitlines()[-1] == "1 failed"
 
 
 def test_the_same_is_json(run: Run) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from buildwright.model.node import Builder
 
 _DRIVER = "Driver"
+_WORDS = {"FAILED": "failed", "warning": "with a warning", "unknown": "unknown", "ok": "ok"}
+"""The levels of findings, the worst first."""
 
 
 async def run(values: Values, context: Context) -> int:
@@ -92,7 +94,7 @@ def _text(builder: Builder, reports: Sequence[NodeReport], *, planned: bool) -> 
                 yield f"  {'':<8} {'':{margin}}  -> {finding.advice}"
     yield ""
     levels = [finding.level.value for finding in findings]
-    counts = [f"{levels.count(level)} {level}" for level in dict.fromkeys(sorted(levels))]
+    counts = [f"{count} {_WORDS[level]}" for level in _WORDS if (count := levels.count(level))]
     yield ", ".join(counts)
 
 

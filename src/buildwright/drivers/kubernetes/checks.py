@@ -50,35 +50,35 @@ def clock(topic: str, skew: float) -> Finding:
 
 
 def allowed(missing: Sequence[Right], found: Sequence[Right], seen: Server, *, make: bool) -> list[Finding]:
-    """Which rights there are; `make`: a build would have to make or start the builder first."""
+    """Which of `found` there are; `make`: a build would have to make or start the builder first."""
     lost = {
         right for right in missing if not right.since or seen.release == UNKNOWN or seen.release >= (1, right.since)
     }
-    groups = (
-        (Role.USER, "rights to build", Level.FAILED),
-        (Role.ADMIN, "rights to manage", Level.FAILED if make else Level.WARNING),
-    )
     results = []
-    for role, topic, level in groups:
-        needed = [right for right in found if right.required and right.role is role]
-        lacking = [right for right in needed if right in lost]
-        advice = f"have its administrator apply what buildwright doctor --rbac {role} prints"
-        if lacking:
+    roles = {Role.USER: ("rights to build", True), Role.ADMIN: ("rights to manage", make)}
+    for role, (topic, needed) in roles.items():
+        wanted = [right for right in found if right.required and right.role is role]
+        if lacking := [right for right in wanted if right in lost]:
+            level = Level.FAILED if needed else Level.WARNING
+            advice = f"have its administrator apply what buildwright doctor --rbac {role} prints"
             results.append(Finding(level, topic, f"cannot {summary(lacking)}", advice))
-        elif needed:
-            results.append(Finding(Level.OK, topic, summary(needed)))
-    return results + _optional(missing, lost)
+        elif wanted:
+            results.append(Finding(Level.OK, topic, summary(wanted)))
+    manages = not any(right.required and right.role is Role.ADMIN for right in missing)
+    return results + _optional(missing, lost, manages=manages)
 
 
-def _optional(missing: Sequence[Right], lost: set[Right]) -> list[Finding]:
-    """What one goes without, each loss once."""
+def _optional(missing: Sequence[Right], lost: set[Right], *, manages: bool) -> list[Finding]:
+    """What one goes without, each loss once; all that only managing needs is one loss to who does not manage."""
     losses: dict[str, list[Right]] = {}
-    needless = {(right.resource, right.verb) for right in lost if right.required}
+    told = {(right.resource, right.verb) for right in lost if right.required}
     for right in of_role(Role.ADMIN, missing):
-        if not right.required and (right.resource, right.verb) not in needless:
-            losses.setdefault(right.without, []).append(right)
-        elif right.required and right not in lost:
+        if right.required and right not in lost:
             losses.setdefault(f"Kubernetes 1.{right.since} will refuse builds", []).append(right)
+        elif (right.resource, right.verb) not in told:
+            aside = right.role is Role.ADMIN and not manages
+            without = "only who manages builders has a use for these" if aside else right.without
+            losses.setdefault(without, []).append(right)
     return [
         Finding(Level.WARNING, "optional rights", f"cannot {summary(rights)}: {without}")
         for without, rights in losses.items()

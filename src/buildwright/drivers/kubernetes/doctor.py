@@ -94,6 +94,7 @@ class _Examiner:
             namespace = ask(cluster.get(NAMESPACE, cluster.namespace))
             nodes, classes = ask(cluster.list(NODE)), ask(cluster.list(STORAGE_CLASS))
         missing = [right for right, review in reviews if review.result() is False]
+        may_try = _TRYING not in missing
         found = [Pod.read(item) for item in _items(pods.result())]
         state = _state(workload.result() if workload else None, options.managed)
         self._result.running = any(pod.ready for pod in found)
@@ -102,7 +103,7 @@ class _Examiner:
         say = self._result.findings
         for error in {str(review.result()) for _, review in reviews if isinstance(review.result(), BuildwrightError)}:
             say.append(Finding(Level.UNKNOWN, "rights", error))
-        say += checks.allowed(missing, wanted, self._seen, make=make)
+        say += checks.allowed([right for right in missing if right is not _TRYING], wanted, self._seen, make=make)
         if not isinstance(pods.result(), BuildwrightError):
             say += self._readiness(state, found, workload.result() if workload else None)
         if options.managed:
@@ -111,7 +112,7 @@ class _Examiner:
                 text = f'"{cluster.namespace}" does not exist'
                 say.append(Finding(level, "namespace", text, f"kubectl create namespace {cluster.namespace}"))
             else:
-                say += await self._pods_to_come(labels, level, may_try=_TRYING not in missing)
+                say += await self._pods_to_come(labels, level, may_try=may_try)
             say += self._places(nodes.result(), classes.result(), level)
         say += await self._daemons([pod for pod in found if pod.ready])
 
@@ -188,7 +189,7 @@ class _Examiner:
             answer = await _asked(self._slots, self._cluster.get(kind, name))
             topic = _WORDS[option]
             if isinstance(answer, BuildwrightError):
-                found.append(Finding(Level.UNKNOWN, topic, f"{name}: {_short(answer)}"))
+                found.append(Finding(Level.UNKNOWN, topic, f"{name}: {_unread(answer, f'get {kind.plural}')}"))
             elif answer is None:
                 advice = f"create it, or change the driver option {option}"
                 found.append(Finding(level, topic, f'"{name}" does not exist', advice))
@@ -199,12 +200,12 @@ class _Examiner:
     def _places(self, nodes: object, classes: object, level: Level) -> list[Finding]:
         found = []
         if isinstance(nodes, BuildwrightError):
-            found.append(Finding(Level.UNKNOWN, "nodes", _short(nodes)))
+            found.append(Finding(Level.UNKNOWN, "nodes", _unread(nodes, "list nodes")))
         else:
             found += checks.nodes(checks.example(self._fleet), _items(nodes), level)
         if self._fleet.options.claim:
             if isinstance(classes, BuildwrightError):
-                found.append(Finding(Level.UNKNOWN, "storage class", _short(classes)))
+                found.append(Finding(Level.UNKNOWN, "storage class", _unread(classes, "list storageclasses")))
             else:
                 found.append(checks.storage(self._fleet.options.storage_class, _items(classes), level))
         return found
@@ -256,9 +257,10 @@ def _items(answer: Any) -> Sequence[Object]:
     return () if isinstance(answer, BuildwrightError) else answer[0]
 
 
-def _short(error: BuildwrightError) -> str:
-    """What was refused, without the advice: it is no fault that an account may not see all of a cluster."""
-    return str(error).removeprefix("the cluster refused: ").partition(";")[0]
+def _unread(error: BuildwrightError, right: str) -> str:
+    """Why something is unknown; that an account may not see all of a cluster is no fault."""
+    forbidden = isinstance(error, ClusterError) and error.status == FORBIDDEN
+    return f"needs the right to {right} to be examined" if forbidden else str(error)
 
 
 async def _asked(slots: asyncio.Semaphore, work: Awaitable[_T]) -> _T | BuildwrightError:

@@ -98,7 +98,8 @@ def _build(fleet: Fleet) -> Iterator[Right]:
     without = "a drain or an eviction does not wait for a build, and gc does not see that it runs"
     yield from _of(user, LEASE, "create", "patch", "delete", without=without)
     yield from _of(user, POD, "patch", without=without)
-    yield from _of(user, LEASE, "list", without="what killed clients leave of this stays for a while")
+    without = "loadbalance=affinity does not see which pods are busy, and what killed clients leave stays for a while"
+    yield from _of(user, LEASE, "list", without=without)
     if fleet.options.managed:
         without = "a build does not wake a builder that was stopped, nor note when the builder was last used (ttl)"
         yield from _of(user, kind, "patch", without=without)
