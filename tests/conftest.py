@@ -217,7 +217,26 @@ class Cluster:
 
     def power_on(self, node: str) -> None:
         self.bed("power-on", node)
-        self.kubectl("wait", "--for=condition=Ready", f"node/{node}", "--timeout=60s")
+        self._until_ready(node)
+
+    def unplug(self, node: str) -> None:
+        """A node goes on and nobody hears of it, until `plug`."""
+        self.bed("unplug", node)
+
+    def plug(self, node: str) -> None:
+        self.bed("plug", node)
+        self._until_ready(node)
+
+    def kill(self, program: str) -> None:
+        """kube-apiserver or NODE-kubelet dies, and nothing else; `start` brings it back."""
+        self.bed("kill", program)
+
+    def start(self, program: str) -> None:
+        self.bed("start", program)
+        self._until_ready(*(f"node{number}" for number in (1, 2)))
+
+    def _until_ready(self, *nodes: str) -> None:
+        self.kubectl("wait", "--for=condition=Ready", *(f"node/{node}" for node in nodes), "--timeout=60s")
 
     def bed(self, *args: str) -> str:
         return run(TESTBED / "cluster", *args).stdout.strip()

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import time
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import OURS, peer_environment
-from tests.e2e.test_failures import SOON, assert_one_sentence, folder, last_line
+from tests.e2e.test_failures import folder
 
 if TYPE_CHECKING:
     from tests.conftest import Cluster
@@ -59,31 +56,3 @@ def test_a_fleet_is_made_used_by_both_tools_and_removed(cluster: Cluster, namesp
     assert (tmp_path / "out" / "hi").read_text() == "hi\n"
     cluster.buildwright("rm", "kube", config=config)
     assert cluster.kubectl("get", "deployments", "-n", namespace, "-o", "name").stdout == ""
-
-
-def test_a_deleted_pod_ends_the_build_with_its_name(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
-    config = tmp_path / "config"
-    context = folder(tmp_path / "context", "FROM busybox\nRUN echo before && sleep 866001\n")
-    cluster.buildwright(
-        "create", "--driver", "kubernetes", "--driver-opt", f"namespace={namespace}", "--name", "kube", "--bootstrap",
-        "--buildkitd-config", cluster.buildkitd_config, config=config,
-    )  # fmt: skip
-    pod = cluster.kubectl("get", "pods", "-n", namespace, "-o", "jsonpath={.items[0].metadata.name}").stdout
-    environment = peer_environment(config, KUBECONFIG=str(cluster.kubeconfig))
-    argv = [OURS, "build", "--builder", "kube", "--progress", "plain", str(context)]
-    with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        shown = ""
-        for line in process.stderr:
-            shown += line
-            if line.endswith("before\n") and "RUN" not in line:
-                break
-        cluster.kubectl("delete", "pod", pod, "-n", namespace, "--force", "--grace-period=0")
-        deleted = time.monotonic()
-        shown += process.communicate(timeout=SOON)[1] or ""
-        assert process.returncode == 1, shown
-        assert time.monotonic() - deleted < SOON
-    assert_one_sentence(shown)
-    assert pod in last_line(shown)
-    assert "deleted" in last_line(shown)
-    cluster.buildwright("rm", "kube", config=config)
