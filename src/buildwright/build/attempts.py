@@ -93,7 +93,8 @@ async def persist(
             raise _final(losses)
         if attempt.spent:
             raise _final(losses, attempt.spent)
-        sentence = f"{_told(losses[-1])}; building again on another pod (retry {len(losses)} of {retries})"
+        remedy = "connecting again" if isinstance(losses[-1], ConnectError) else "building again on another pod"
+        sentence = f"{_told(losses[-1])}; {remedy} (retry {len(losses)} of {retries})"
         with step(sink, sentence) as shown:
             _detail(losses[-1], shown.log)
         tell(sentence)

@@ -39,14 +39,15 @@ async def run(
     sessions are closed and no output is left half-written.
     """
     builder, drivers = _usable(builder, sink)
+    losses: list[str] = []
     chosen = plan(request.platforms, builder)
     if not chosen.certain:
         from buildwright.build.several import platforms_of_workers
 
-        chosen = plan(request.platforms, builder, await platforms_of_workers(drivers, sink, retries=request.retries))
+        known = await platforms_of_workers(drivers, sink, retries=request.retries, tell=losses.append)
+        chosen = plan(request.platforms, builder, known)
     outputs = resolve_outputs(request, drivers[chosen.nodes[0].node.name].traits)
     targets = receivers(outputs, stdout_is_terminal=host.stdout_is_terminal)
-    losses: list[str] = []
     keep = len(chosen.nodes) > 1 or (request.retries > 0 and drivers[chosen.nodes[0].node.name].traits.dynamic)
     async with load_inputs(request, host.stdin, keep_archive=keep) as inputs:
         work = Work(

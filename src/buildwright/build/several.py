@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 async def platforms_of_workers(
-    drivers: Mapping[str, Driver], sink: StatusSink, *, retries: int = 0
+    drivers: Mapping[str, Driver], sink: StatusSink, *, retries: int, tell: Callable[[str], None]
 ) -> dict[str, tuple[Platform, ...]]:
     """Start every node and ask what its workers build for, by name of node, another daemon if one is lost.
 
@@ -48,7 +48,7 @@ async def platforms_of_workers(
         def begin(attempt: Attempt) -> Awaitable[tuple[Platform, ...]]:
             return ask(driver, attempt.sink)
 
-        return persist(begin, driver, retries=retries, sink=Prefixed(sink, name))
+        return persist(begin, driver, retries=retries, sink=Prefixed(sink, name), tell=tell)
 
     found = await gather(_named(f"node {name}", asking(name, driver)) for name, driver in drivers.items())
     return dict(zip(drivers, found, strict=True))
