@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import pytest
 
 from buildwright.cli.build import COMMAND, to_request
+from buildwright.cli.command import Context
 from buildwright.cli.flags import parse
+from buildwright.cli.main import main
 from buildwright.errors import UsageError
+from buildwright.model.node import Builder
 from buildwright.model.platform import Platform
 from buildwright.model.request import BuildRequest, Output, SecretSource
+from buildwright.model.solve import BuildResult
 
 
 def request_of(*argv: str, **environ: str) -> BuildRequest:
@@ -71,3 +78,23 @@ def test_the_default_platform_comes_from_the_environment() -> None:
 def test_a_wrong_value_is_named(argv: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         request_of(*argv, ".")
+
+
+@pytest.mark.parametrize(("flags", "said"), [(("-q",), 1), (("--progress=none",), 1), (("--progress=plain",), 0)])
+def test_losses_are_warned_of_where_no_progress_tells_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], said: int
+) -> None:
+    result = BuildResult(ref="r", builder="b", node="n", digest="sha256:d", losses=("pod b0-x was lost (Deleted)",))
+
+    async def built(*_: object, **__: object) -> BuildResult:
+        return result
+
+    async def found(*_: object) -> Builder:
+        return Builder(name="b", driver="kubernetes", nodes=())
+
+    monkeypatch.setattr("buildwright.build.run.run", built)
+    monkeypatch.setattr("buildwright.build.connection.find_builder", found)
+    stderr = io.StringIO()
+    context = Context(stdin=io.StringIO(), stdout=io.StringIO(), stderr=stderr, environ={"HOME": str(tmp_path)})
+    assert main(("build", *flags, "."), context) == 0
+    assert stderr.getvalue().splitlines().count("WARNING: pod b0-x was lost (Deleted)") == said
