@@ -14,7 +14,11 @@ import pytest
 from buildwright.cli import columns, platforms
 from buildwright.cli.command import Context
 from buildwright.cli.main import main
+from buildwright.drivers.driver import Driver
+from buildwright.errors import ConnectError
+from buildwright.model.node import Builder, Node
 from buildwright.model.platform import Platform
+from buildwright.testing.drivers import MemoryDriver
 from tests.conftest import OURS, peer_environment
 from tests.conftest import run as run_program
 
@@ -225,6 +229,25 @@ def test_a_changed_node_is_said_to_need_a_restart(run: Run) -> None:
     said = run("create", "--name", "a", "--node", "a0", "--driver-opt", "default-load=true")[2]
     assert said == "WARNING: new settings may not be used until builder is restarted\n"
     assert run("create", "--name", "a", "--node", "a0", "--platform", "linux/arm64")[2] == ""
+
+
+def test_a_node_that_cannot_be_stopped_keeps_no_other_from_being_stopped(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(run, "a")
+    for node in ("second", "third"):
+        run("create", "--name", "a", "--append", "--node", node, "--driver", "remote", f"{NOBODY}.{node}")
+    asked: list[str] = []
+
+    def driver_for(_: Builder, node: Node) -> Driver:
+        asked.append(node.name)
+        if node.name != "third":
+            raise ConnectError(f"{node.name} cannot be reached")
+        return MemoryDriver()
+
+    monkeypatch.setattr("buildwright.builders.open.driver_for", driver_for)
+    assert run("stop", "a") == (1, "", "WARNING: second cannot be reached\nERROR: a0 cannot be reached\n")
+    assert asked == ["a0", "second", "third"]
 
 
 def test_stopping_a_daemon_that_is_not_ours_does_nothing(run: Run) -> None:

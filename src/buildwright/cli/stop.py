@@ -13,16 +13,16 @@ async def run(values: Values, context: Context) -> int:
 
     name = values.arg() or values.string("builder")
     builder = await resolve(name, environ=context.environ, on_wait=context.warn)
-    failure: BuildwrightError | None = None
+    failures: list[BuildwrightError] = []
     for node in builder.nodes:
         try:
-            driver = driver_for(builder, node)
+            await driver_for(builder, node).stop(tell=context.warn)
         except BuildwrightError as error:
-            failure = error
-        else:
-            await driver.stop(tell=context.warn)
-    if failure is not None:
-        raise failure
+            failures.append(error)
+    for failure in failures[1:]:
+        context.warn(str(failure))
+    if failures:
+        raise failures[0]
     return 0
 
 
