@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,13 +185,27 @@ def test_a_rootless_builder_reads_its_configuration(cluster: Any, namespace: str
     asyncio.run(use())
 
 
+CLAIM = {"persistent-volume-claim.requests.storage": "1Gi"}
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"image": "10.214.0.254:5000/no/such:1"}, "cannot pull its image .*not found.*driver option image"),
-        ({"serviceaccount": "absent"}, 'FailedCreate.*serviceaccount "absent" not found'),
+        ({"serviceaccount": "absent"}, 'serviceaccount "absent" not found.*create serviceaccount absent'),
         ({"image": "Malformed:Name"}, "InvalidImageName"),
-        ({"nodeselector": "no=such", "timeout": "2s"}, "after 2 seconds: 0 of 1 pods ready; .*not scheduled"),
+        ({"image": "busybox"}, r"last with exit code 0 \(Completed\): check the driver option image"),
+        ({"limits.memory": "10Mi"}, r"\(OOMKilled\): raise the driver option limits.memory=10Mi"),
+        (
+            {"nodeselector": "no=such", "timeout": "2s"},
+            "after 2 seconds: 0 of 1 .*not scheduled.*nodeselector=no=such",
+        ),
+        (
+            {**CLAIM, "persistent-volume-claim.storageclass": "absent"},
+            '"absent" not found.*kubectl get storageclasses',
+        ),
+        ({**CLAIM, "priorityclass": "absent"}, "no PriorityClass with name absent.*driver option priorityclass"),
+        ({"managed": "false", "labels": "no=such", "timeout": "1s"}, "no pod with the labels no=such"),
     ],
 )
 def test_what_keeps_a_node_from_being_ready_is_told(
@@ -198,6 +213,38 @@ def test_what_keeps_a_node_from_being_ready_is_told(
 ) -> None:
     with pytest.raises(NotReadyError, match=words):
         asyncio.run(driver_of(cluster.kubeconfig, namespace, **options).start(Sink()))
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+def test_a_refused_pod_is_told_with_what_to_do(cluster: Any, namespace: str, claimed: bool) -> None:
+    cluster.kubectl("-n", namespace, "create", "quota", "small", "--hard=limits.cpu=1")
+    driver = driver_of(cluster.kubeconfig, namespace, **(CLAIM if claimed else {}))
+    with pytest.raises(NotReadyError, match=r"failed quota: small.*set the driver options limits\.cpu"):
+        asyncio.run(driver.start(Sink()))
+    cluster.kubectl("-n", namespace, "delete", "quota", "small")
+    asyncio.run(driver.start(Sink()))  # what was refused before does not count
+
+
+def test_a_namespace_s_security_level_is_told_with_its_label(cluster: Any, namespace: str) -> None:
+    level = "pod-security.kubernetes.io/enforce"
+    cluster.kubectl("label", "namespace", namespace, f"{level}=baseline")
+    driver = driver_of(cluster.kubeconfig, namespace, **CLAIM)
+    with pytest.raises(NotReadyError, match=f"PodSecurity.*kubectl label --overwrite namespace {namespace} {level}="):
+        asyncio.run(driver.start(Sink()))
+
+
+def test_no_node_that_fits_ends_the_wait_when_no_autoscaler_answers(cluster: Any, namespace: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(NotReadyError, match=r"no node fits .*no autoscaler adds one: .*nodeselector=no=such"):
+        asyncio.run(driver_of(cluster.kubeconfig, namespace, nodeselector="no=such").start(Sink()))
+    assert time.monotonic() - began < 60
+
+
+def test_a_daemon_that_crashes_is_told_with_its_last_words(cluster: Any, namespace: str) -> None:
+    endpoint = f"kubernetes:///kb?deployment=kb0&kubeconfig={cluster.kubeconfig}"
+    node = Node(name="kb0", endpoint=endpoint, driver_opts={"namespace": namespace}, flags=("--nonsense",))
+    with pytest.raises(NotReadyError, match='saying "buildkitd: flag provided but not defined: -nonsense"'):
+        asyncio.run(make("kubernetes", node).start(Sink()))
 
 
 @pytest.mark.parametrize("force", [True, False])

@@ -100,6 +100,7 @@ def test_the_same_words_are_shown_once_and_a_few() -> None:
     [
         ({"limits.memory": "10Mi"}, {"code": 137, "reason": "OOMKilled"}, "", "limits.memory=10Mi"),
         ({}, {"code": 128, "reason": "StartError", "message": "no such file"}, "", "check the driver option image"),
+        ({}, {"code": 0, "reason": "Completed"}, "", "check the driver option image"),
         ({}, {"code": 1, "name": "qemu"}, "no binfmt_misc", "check the driver option qemu.image"),
         ({}, {"code": 1}, "exec /usr/bin/buildkitd: exec format error", "nodeselector=kubernetes.io/arch="),
         ({"rootless": "true", "persistent-volume-claim.requests.storage": "1Gi"}, {"code": 1},

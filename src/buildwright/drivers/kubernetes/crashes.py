@@ -97,7 +97,7 @@ class Crashes:
         before = Run(run.pod, run.container, run.number - 1)
         if self._ends.get(before, (None, "", ""))[:2] != self._ends[run][:2]:
             return False
-        if self._ends[run][1] in ("StartError", "OOMKilled"):
+        if self._ends[run][1] in ("StartError", "OOMKilled", "Completed"):
             return True
         words = _timeless((self.words(run),))
         return bool(words[0]) and words == _timeless((self.words(before),))
@@ -112,7 +112,7 @@ class Crashes:
                 f"the image is for another architecture than the node, check the driver option {image}, or choose "
                 "nodes by nodeselector=kubernetes.io/arch=..."
             )
-        if container.name != CONTAINER or reason == "StartError":
+        if container.name != CONTAINER or reason in ("StartError", "Completed"):
             return f"check the driver option {image if container.name in (CONTAINER, 'qemu') else 'podtemplate'}"
         if options.rootless and options.claim and "permission denied" in said:
             return "a rootless daemon needs a volume that user 1000 may write to, see podtemplate"
