@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from buildwright.drivers.kubernetes.name import object_name
+from buildwright.drivers.kubernetes.name import builder_of, object_name
 from buildwright.errors import UsageError
 
 
@@ -22,3 +22,11 @@ def test_a_stateful_name_leaves_room_for_its_pods_labels() -> None:
     assert object_name("a" * 52, stateful=True)
     with pytest.raises(UsageError, match="at most 52 for a node with a volume claim"):
         object_name("a" * 53, stateful=True)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "builder"),
+    [("kubernetes:///kb?deployment=kb0&kubeconfig=", "kb"), ("unix:///kb", ""), ("desktop", ""), ("unix://[", "")],
+)
+def test_the_builder_is_named_in_the_endpoint(endpoint: str, builder: str) -> None:
+    assert builder_of(endpoint) == builder

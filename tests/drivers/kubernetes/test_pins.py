@@ -14,7 +14,8 @@ def test_the_kubeconfig_of_buildx_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["", "unix:///s?context=c", "desktop", "kubernetes:///kb?deployment=&kubeconfig="]
+    "endpoint",
+    ["", "unix:///s?context=c", "desktop", "unix://[", "kubernetes://[", "kubernetes:///kb?deployment=&kubeconfig="],
 )
 def test_other_endpoints_keep_nothing(endpoint: str) -> None:
     assert Pins.read(endpoint) == Pins()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
 from buildwright.errors import UsageError
 
@@ -40,5 +39,5 @@ def is_subdomain(name: str) -> bool:
 
 def builder_of(endpoint: str) -> str:
     """The builder named in `kubernetes:///<builder>?...`, "" when none is."""
-    parts = urlsplit(endpoint)
-    return parts.path.strip("/") if parts.scheme == "kubernetes" else ""
+    scheme, _, rest = endpoint.partition("://")
+    return rest.partition("?")[0].strip("/") if scheme == "kubernetes" else ""

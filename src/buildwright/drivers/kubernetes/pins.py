@@ -7,7 +7,9 @@ buildx reads. An endpoint of another form is a docker context's name, or of old 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode
+
+_SCHEME = "kubernetes://"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,19 +28,18 @@ class Pins:
 
     @classmethod
     def read(cls, endpoint: str) -> Pins:
-        parts = urlsplit(endpoint)
-        query = parse_qs(parts.query) if parts.scheme == "kubernetes" else {}
+        query = parse_qs(endpoint.partition("?")[2]) if endpoint.startswith(_SCHEME) else {}
         return cls(**{name: query[name][0] for name in cls.__slots__ if name in query})
 
     def kept_in(self, endpoint: str) -> str:
         """`endpoint` with these pins in place of those that it has; without any it is as buildx makes it."""
-        parts = urlsplit(endpoint)
+        builder, _, stated = endpoint.partition("?")
         pins = {name: value for name, value in asdict(self).items() if value or name == "kubeconfig"}
-        deployment = parse_qs(parts.query, keep_blank_values=True).get("deployment", [""])[0]
+        deployment = parse_qs(stated).get("deployment", [""])[0]
         query = urlencode(sorted({"deployment": deployment, **pins}.items()))
-        return f"kubernetes:///{parts.path.lstrip('/')}?{query}"
+        return f"{builder}?{query}"
 
 
 def is_cluster_address(endpoint: str) -> bool:
     """Whether `endpoint` is of the form above; none at all counts as one without pins."""
-    return not endpoint or endpoint.startswith("kubernetes://")
+    return not endpoint or endpoint.startswith(_SCHEME)
