@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from buildwright.builders import docker_contexts
+from buildwright.builders import docker_contexts, endpoint
 from buildwright.builders.create import Created, CreateOptions, create, driver_options, keep, leave, undo
 from buildwright.builders.store import Store, Transaction
 from buildwright.cli.command import Context
@@ -266,3 +266,51 @@ def test_the_cluster_of_a_docker_context_is_kept_by_its_name(tmp_path: Path) -> 
     endpoints = {"docker": {"Host": "unix:///s"}, "kubernetes": {"Host": "https://k"}}
     (folder / "meta.json").write_text(json.dumps({"Name": "kube", "Endpoints": endpoints}))
     assert made(tmp_path, name="k", driver="kubernetes", endpoint="kube").builder.nodes[0].endpoint == "kube"
+
+
+def test_the_same_builder_may_be_created_again_and_no_other(tmp_path: Path) -> None:
+    same = {
+        "name": "k",
+        "driver": "kubernetes",
+        "driver_opts": ["replicas=2", "env.TOKEN=hunter2"],
+        "daemon_flags": "--debug",
+    }
+    first = made(tmp_path, **same).record
+    again = made(tmp_path, **same)
+    assert again.record == again.before == first
+    assert not again.placed
+    for other, words in (
+        ({"driver_opts": ["replicas=3", "env.TOKEN=hunter3"]}, r"replicas: 2 -> 3.*buildwright update k"),
+        ({"daemon_flags": "--trace"}, r"buildkitd-flags: --debug .* -> --trace"),
+        ({"platforms": ["linux/arm64"]}, r"platform: none -> linux/arm64"),
+        ({"driver": ""}, r"add --append"),
+    ):
+        with pytest.raises(UsageError, match=words) as caught:
+            made(tmp_path, **{**same, **other})
+        assert "hunter" not in str(caught.value)
+    assert in_store(tmp_path, lambda transaction: transaction.get("k")) == first
+
+
+def test_the_same_builder_beside_nodes_that_were_added_is_the_same(tmp_path: Path) -> None:
+    made(tmp_path, name="k", driver="kubernetes")
+    more = made(tmp_path, name="k", append=True, node="arm").record
+    assert made(tmp_path, name="k", driver="kubernetes").record == more
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (
+            "kubernetes:///k?deployment=a&kubeconfig=%2Fc",
+            "kubernetes:///k?deployment=b&kubeconfig=%2Fc&cluster=u",
+            True,
+        ),
+        ("kubernetes:///k?deployment=a&kubeconfig=", "kubernetes:///k?deployment=b&context=c", True),
+        ("kubernetes:///k?context=a", "kubernetes:///k?context=b", False),
+        ("kubernetes:///k?kubeconfig=%2Fa", "kubernetes:///k?kubeconfig=%2Fb", False),
+        ("some-context", "some-context", True),
+        ("some-context", "kubernetes:///k?context=b", False),
+    ],
+)
+def test_places_are_alike_as_far_as_they_are_said(one: str, other: str, same: bool) -> None:
+    assert endpoint.alike(one, other) is same

@@ -193,7 +193,7 @@ class ApiServer:
             for claim in spec.get("volumeClaimTemplates", ()):
                 kept = {"name": f"{claim['metadata']['name']}-{name}", "labels": metadata["labels"]}
                 self.put("persistentvolumeclaims", {"metadata": kept, "spec": claim["spec"]}, namespace)
-        status = {"replicas": spec["replicas"], "readyReplicas": spec["replicas"]}
+        status = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas"), spec["replicas"])
         self.put(f"{deployment['kind'].lower()}s", {**deployment, "status": status}, namespace)
 
     def _tell(self, event: str, plural: str, namespace: str, item: Object) -> None:
@@ -254,20 +254,23 @@ class ApiServer:
         if request.verb == "create":
             if found is not None:
                 return 409, _status(Refusal(409, "AlreadyExists", f'{plural} "{name}" already exists'))
+            if "dryRun" in request.query:
+                return 201, request.body
             self.put(plural, request.body, namespace)
             if plural in _WORKLOADS:
                 self.controller(self.objects[plural, namespace, name])
             return 201, self.objects[plural, namespace, name]
         if found is None:
             return 404, _status(Refusal(404, "NotFound", f'{plural} "{name}" not found'))
-        if request.verb == "update":
-            self.put(plural, request.body, namespace)
-        elif request.verb == "patch":
+        if request.verb in ("update", "patch"):
             wanted = request.body.get("metadata", {}).get("resourceVersion", found["metadata"]["resourceVersion"])
             if wanted != found["metadata"]["resourceVersion"]:
                 return 409, _status(Refusal(409, "Conflict", f'{plural} "{name}" has been modified'))
-            patched = _merged(found, request.body)
-            self.put(plural, patched, namespace)
+            kept = {"status": found["status"]} if "status" in found else {}
+            changed = {**request.body, **kept} if request.verb == "update" else _merged(found, request.body)
+            if "dryRun" in request.query:
+                return 200, changed
+            self.put(plural, changed, namespace)
             if plural in _WORKLOADS:
                 self.controller(self.objects[plural, namespace, name])
         elif request.verb == "delete":

@@ -94,6 +94,6 @@ def test_marks_of_others_stay_and_ours_follow() -> None:
     before = {"metadata": {"annotations": {"ours": "old", "gone": "x"}}}
     made = merged({**live, "spec": {"replicas": 9, "paused": True}}, wanted, before)
     assert made == {
-        "metadata": {"name": "b0", "labels": {}, "annotations": {"mine": "1", "ours": "new"}},
+        "metadata": {"name": "b0", "annotations": {"mine": "1", "ours": "new"}},
         "spec": {"replicas": 2},
     }

@@ -94,14 +94,14 @@ def merged(live: Object, wanted: Mapping[str, Any], before: Mapping[str, Any]) -
 
     All else of it is as `wanted`, so what someone changed by hand is put back.
     """
-    metadata = {name: value for name, value in live["metadata"].items() if name != "managedFields"}
+    metadata = {name: value for name, value in live["metadata"].items() if name not in (*_OWN, "managedFields")}
     return {**wanted, "metadata": metadata | marks(live["metadata"], wanted["metadata"], before.get("metadata", {}))}
 
 
 def marks(live: Mapping[str, Any], wanted: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Labels and annotations: those of `wanted`, and of `live` those that `before` did not have."""
-    return {
-        name: {key: value for key, value in (live.get(name) or {}).items() if key not in (before.get(name) or {})}
-        | dict(wanted.get(name) or {})
-        for name in _OWN
-    }
+    found = {}
+    for name in _OWN:
+        others = {key: value for key, value in (live.get(name) or {}).items() if key not in (before.get(name) or {})}
+        found[name] = others | dict(wanted.get(name) or {})
+    return {name: value for name, value in found.items() if value}

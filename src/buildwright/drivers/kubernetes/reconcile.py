@@ -245,7 +245,7 @@ def _workload(live: Object, wanted: Any, before: Any, stamp: str) -> Object:
     template, former = (item["spec"]["template"].get("metadata") or {} for item in (wanted, before))
     marked = marks(live["spec"]["template"].get("metadata") or {}, template, former)
     if stamp:
-        marked["annotations"][FILES] = stamp
+        marked["annotations"] = marked.get("annotations", {}) | {FILES: stamp}
     spec["template"] = {**spec["template"], "metadata": marked}
     if not live["spec"].get("replicas", 1):
         spec["replicas"] = 0
