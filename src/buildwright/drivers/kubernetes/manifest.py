@@ -1,8 +1,7 @@
 """A node's objects in the cluster, as pure functions of its options.
 
-The form is buildx's (driver/kubernetes/manifest), so that either tool uses what the other made. Where it differs:
-the first readiness probe waits until the daemon answers (--wait came with BuildKit 0.12),
-so that it succeeds and no probe period is lost; ephemeral-storage requests are requests; a rootless
+The form is buildx's (driver/kubernetes/manifest), so that either tool uses what the other made. Where it differs: a
+startup probe waits for the daemon, so that no probe period is lost; ephemeral-storage requests are requests; a rootless
 daemon is told where its configuration is; a claim leaves the other mounts as they are; private keys are in Secrets.
 """
 
@@ -42,16 +41,23 @@ APPARMOR_FIELD = (1, 30)
 
 Manifest = dict[str, Any]
 
-_READINESS = {
+_ANSWERS = ["buildctl", "debug", "workers"]
+_STARTUP = {
     "exec": {"command": ["sh", "-c", "buildctl --wait debug workers || exec buildctl debug workers"]},
-    "periodSeconds": 3,
+    "periodSeconds": 1,
     "timeoutSeconds": 10,
-    "failureThreshold": 10,
+    "failureThreshold": 120,
 }
-"""Kubelet may miss a container's start with its first probe; the next one then comes after one period."""
+"""Waits until the daemon answers (--wait came with BuildKit 0.12), so that no period is lost: the kubelet may miss a
+container's start with its first probe, and asks for readiness at once when this one has succeeded."""
+_READINESS = {
+    "exec": {"command": _ANSWERS},
+    "periodSeconds": 30,
+    "timeoutSeconds": 60,
+    "failureThreshold": 3,
+}
 _LIVENESS = {
-    "exec": {"command": ["buildctl", "debug", "workers"]},
-    "initialDelaySeconds": 30,
+    "exec": {"command": _ANSWERS},
     "periodSeconds": 30,
     "timeoutSeconds": 60,
     "failureThreshold": 10,
@@ -187,6 +193,7 @@ def _pod(name: str, node: Node, options: Options, *, apparmor_field: bool) -> Ma
             args=_arguments(node, options), env=[{"name": k, "value": options.env[k]} for k in sorted(options.env)]
         ),
         "securityContext": _security(options, apparmor_field=apparmor_field),
+        "startupProbe": _STARTUP,
         "readinessProbe": _READINESS,
         "livenessProbe": _LIVENESS,
         **_given(lifecycle=drain.hook(options.drain), resources=_resources(options), volumeMounts=mounts),
