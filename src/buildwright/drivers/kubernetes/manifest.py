@@ -1,7 +1,7 @@
 """A node's objects in the cluster, as pure functions of its options.
 
-The form is buildx's (driver/kubernetes/manifest), so that either tool uses what the other made. Where it differs: a
-startup probe waits for the daemon, so that no probe period is lost; ephemeral-storage requests are requests; a rootless
+The form is that of buildx (driver/kubernetes/manifest), so that either tool uses what the other made. It differs: a
+startup probe waits for the daemon, so that no period is lost; ephemeral-storage requests are requests; a rootless
 daemon is told where its configuration is; a claim leaves the other mounts as they are; private keys are in Secrets.
 """
 
