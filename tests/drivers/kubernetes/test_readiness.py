@@ -193,15 +193,22 @@ def test_a_pod_that_fits_nowhere_is_hopeless_when_no_autoscaler_answers() -> Non
     assert "no autoscaler adds one: change the driver option nodeselector=no=such" in boot.hopeless
 
 
+@pytest.mark.parametrize("made", [True, False])
 @pytest.mark.parametrize("reason", ["TriggeredScaleUp", "Nominated"])
-def test_an_autoscaler_that_adds_a_node_is_waited_for(reason: str) -> None:
+def test_an_autoscaler_that_adds_a_node_is_waited_for(reason: str, made: bool) -> None:
     clock = Clock()
-    boot = Boot(1, SELECTING, clock=clock)
+    boot = Boot(1, SELECTING, made=made, clock=clock)
     boot.feed_pods([lonely()])
     boot.feed_events([event(reason, "pod triggered scale-up: [{ng 1->2 (max: 9)}]")])
     clock.now = 60
     boot.judge()
     assert not boot.hopeless
+
+
+def test_what_an_autoscaler_says_is_shown() -> None:
+    boot = Boot(1, SELECTING, clock=Clock())
+    boot.feed_pods([lonely()])
+    boot.feed_events([event("TriggeredScaleUp", "pod triggered scale-up: [{ng 1->2 (max: 9)}]")])
     assert boot.news()[-1] == "pod b0-x: pod triggered scale-up: [{ng 1->2 (max: 9)}]"
 
 

@@ -13,7 +13,7 @@ from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.readiness import Boot
 from buildwright.drivers.steps import Step
 from buildwright.drivers.values import human
-from buildwright.errors import BuildwrightError, ClusterError, NotReadyError
+from buildwright.errors import BuildwrightError, NotReadyError
 from buildwright.kube.api import EVENT, POD, Cluster
 from buildwright.kube.follow import follow
 from buildwright.kube.objects import Event, Pod, Workload
@@ -138,5 +138,5 @@ class _Waiting:
     async def _nudge(self) -> None:
         """A controller whose pods were refused tries again only after minutes, unless its workload changes."""
         change = {"metadata": {"annotations": {_WOKEN: str(time.time_ns())}}}
-        with suppress(ClusterError):
+        with suppress(BuildwrightError):
             await self._cluster.patch(self._fleet.kind, self._fleet.name, change)

@@ -201,16 +201,18 @@ class Boot:
     def _homeless(self, pod: Pod) -> str:
         """Why the pod will not be scheduled; "" also where no autoscaler could be heard."""
         misfit = self._misfit(pod)
-        answers = self._tidings.about(lambda event: self._is_of(event, pod))
         if misfit is None:
             scheduler = self.options.scheduler
             unknown = scheduler and not pod.node and pod.phase == "Pending" and "PodScheduled" not in pod.conditions
             if unknown and self._patience.over(f"scheduler {pod.name}", AUTOSCALER):
                 return f"is not looked at by a scheduler: check the driver option schedulername={scheduler}"
             return ""
-        if not misfit.final or not self._tidings.heard or any(event.reason in _SCALES for event in answers):
+        if not misfit.final or not self._tidings.heard:
             return ""
-        declined = next((event for event in answers if _declines(event)), None)
+        # A node that was asked for before our time may still be on its way.
+        if self._tidings.about(lambda event: self._is_of(event, pod) and event.reason in _SCALES, past=True):
+            return ""
+        declined = next(iter(self._tidings.about(lambda event: self._is_of(event, pod) and _declines(event))), None)
         if declined is not None:
             answer = f"the autoscaler adds none ({words(declined)})"
         elif self._patience.over(f"autoscaler {pod.name}", AUTOSCALER):
