@@ -18,7 +18,16 @@ from buildwright.cli.command import Command, Context
 from buildwright.cli.failure import explain
 from buildwright.cli.flags import Values
 from buildwright.cli.main import main
-from buildwright.errors import BuildwrightError, Code, ConnectError, RpcError, SolveError, SourceExcerpt, UsageError
+from buildwright.errors import (
+    BuildwrightError,
+    Code,
+    ConnectError,
+    DaemonLostError,
+    RpcError,
+    SolveError,
+    SourceExcerpt,
+    UsageError,
+)
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -177,6 +186,15 @@ def test_a_failed_step_is_shown_in_its_dockerfile() -> None:
     text = explain(SolveError("failed", sources=(excerpt,))).text
     assert text.startswith("Dockerfile:2\n")
     assert text.endswith("\nERROR: failed to build: failed to solve: failed\n")
+
+
+def test_a_lost_daemon_has_its_last_words_before_the_sentence() -> None:
+    failure = explain(DaemonLostError("pod p was deleted", pod="p", log=("one", "\x1b[2Jtwo\tx")))
+    assert failure.exit_code == 75
+    assert failure.text == (
+        "------\n > last lines of the daemon in pod p:\none\n\ufffd[2Jtwo\tx\n------\nERROR: pod p was deleted\n"
+    )
+    assert explain(DaemonLostError("pod p was deleted", pod="p")).text == "ERROR: pod p was deleted\n"
 
 
 # --- signals and streams -----------------------------------------------------------------------------------------

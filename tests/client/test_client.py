@@ -16,6 +16,7 @@ from buildwright.errors import (
     Code,
     ConnectionLostError,
     ContextError,
+    DaemonLostError,
     Detail,
     ProtocolError,
     RpcError,
@@ -294,6 +295,37 @@ def test_a_daemon_that_dies_ends_the_solve_in_one_sentence(daemon: Any, sink: An
                 await solving
 
     asyncio.run(run())
+
+
+class Doomed:
+    """A byte stream to nobody, whose reads fail with `error`."""
+
+    def __init__(self, error: DaemonLostError) -> None:
+        self._error = error
+
+    async def read(self, limit: int = 1 << 20, /) -> bytes:
+        raise self._error
+
+    async def write(self, data: object, /) -> None:
+        pass
+
+    async def close_write(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+
+def test_a_daemons_loss_comes_out_as_the_stream_told_it(sink: Any) -> None:
+    lost = DaemonLostError("pod p was deleted", pod="p", reason="Deleted", log=("bye",))
+
+    async def run() -> None:
+        async with Channel(Doomed(lost)) as channel:
+            await client_module.Client(channel).solve(REQUEST, session=Session(), sink=sink)
+
+    with pytest.raises(DaemonLostError) as caught:
+        asyncio.run(asyncio.wait_for(run(), 20))
+    assert caught.value is lost
 
 
 class Answering:
