@@ -16,6 +16,7 @@ from buildwright.model.node import Node
 from buildwright.testing.drivers import CONTROL, Sink, serve_daemon
 from buildwright.testing.kube import ApiServer, Refusal, pod
 from buildwright.wire.channel import Channel
+from buildwright.wire.stream import ByteStream
 
 KEY = {"certs/r.io/key.pem": b"-----BEGIN PRIVATE KEY-----\n", "buildkitd.toml": b"debug = true\n"}
 UNMANAGED = {"managed": "false", "labels": "role=hand", "timeout": "10s"}
@@ -56,6 +57,25 @@ def test_pods_that_are_not_ours_are_used_and_never_changed(tmp_path: Path) -> No
             ]
             assert not changes(server)
             assert list(server.objects) == [("pods", "default", "hand-1")]
+
+    asyncio.run(scenario())
+
+
+def test_a_pod_without_buildkit_is_told_and_not_tried_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with ApiServer() as server:
+
+            async def refuse(stream: ByteStream) -> int:
+                return 126
+
+            server.exec_handler = refuse
+            server.exec_stderr = b'OCI runtime exec failed: exec: "buildctl": executable file not found in $PATH'
+            driver = driver_of(server.kubeconfig(tmp_path), **UNMANAGED)
+            template = {"metadata": {"labels": {"role": "hand"}}, "spec": {"containers": [{"name": "web"}]}}
+            server.put("pods", pod("hand-1", template))
+            await driver.start(Sink())
+            with pytest.raises(NotReadyError, match="container web of pod hand-1 has no buildctl"):
+                await ask(driver)
 
     asyncio.run(scenario())
 

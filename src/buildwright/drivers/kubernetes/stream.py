@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import aclosing
 
@@ -10,7 +11,7 @@ from buildwright.drivers.kubernetes.death import Death, cut, death, node_lost, s
 from buildwright.drivers.kubernetes.inquiry import Answer, inquire
 from buildwright.drivers.kubernetes.memory import shortage
 from buildwright.drivers.kubernetes.tail import Tail
-from buildwright.errors import BuildwrightError, ConnectionLostError, SolveError
+from buildwright.errors import BuildwrightError, ConnectionLostError, NotReadyError, SolveError
 from buildwright.kube.api import POD, Cluster
 from buildwright.kube.exec import ExecStream
 from buildwright.kube.follow import follow
@@ -35,12 +36,15 @@ AGAIN = 3.0
 LAST_WORDS = 1.0
 """Seconds that the daemon's last lines may take once everything else is known."""
 
+_NO_PROGRAM = re.compile(r'"buildctl": executable file not found|executable file `buildctl` not found')
+"""What runc and crun say of a container without it."""
+
 
 class PodStream:
     """An ExecStream whose pod is watched; owns the cluster connection that it watches with.
 
     However the daemon is lost, reads and writes raise DaemonLostError, within five seconds of a loss that the
-    cluster can tell of. Its tasks end with `aclose`.
+    cluster can tell of, and NotReadyError when its container is none of BuildKit's. Its tasks end with `aclose`.
     """
 
     ping_after = PING_AFTER
@@ -107,9 +111,14 @@ class PodStream:
         finally:
             await self._cluster.aclose()
 
-    async def _explained(self, error: ConnectionLostError) -> ConnectionLostError:
+    async def _explained(self, error: ConnectionLostError) -> BuildwrightError:
         if self._closed:
             return error
+        if _NO_PROGRAM.search(str(error)):
+            return NotReadyError(
+                f"container {self._container} of pod {self._pod.name} has no buildctl, so it is no BuildKit daemon: "
+                "check the driver options image and labels"
+            )
         if self._learning is None:
             self._learning = asyncio.create_task(self._learn(error), name=f"fate of pod {self._pod.name}")
         await asyncio.wait([self._learning])
