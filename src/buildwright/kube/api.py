@@ -180,7 +180,7 @@ class Cluster:
         Goes on where it was when the server ends the watch; raises ClusterError GONE when that is too long ago.
         """
         with translated(self.config):
-            events = self._connected().watch(
+            events: Any = self._connected().watch(
                 _resource(kind), resource_version=version or None, server_timeout=300, **_selection(labels, name)
             )
             async with aclosing(events):
