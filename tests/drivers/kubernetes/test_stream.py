@@ -247,6 +247,32 @@ def test_a_silent_stream_whose_node_lives_is_given_time(tmp_path: Path, readable
     run(tmp_path, scenario)
 
 
+def test_a_silent_stream_without_an_api_server_is_given_time_too(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, stream: PodStream) -> None:
+        other = await unanswered(server, stream)
+        server.mute |= {("list", "pods"), ("log", "pods"), ("get", "pods")}
+        try:
+            error = await loss(other)
+            assert error.reason == "Disconnected"
+            assert "the API server does not answer" in str(error)
+        finally:
+            await other.aclose()
+
+    run(tmp_path, scenario)
+
+
+def test_a_lost_watch_is_taken_up_again_and_the_build_goes_on(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, stream: PodStream) -> None:
+        await server.called("watch", "pods")
+        server.end_watches()
+        await stream.write(b"still")
+        assert await stream.read() == b"still"
+        server.drop("pods", "p")
+        assert (await loss(stream)).reason == "Deleted"
+
+    run(tmp_path, scenario)
+
+
 def test_nobody_is_asked_while_nothing_was_said_or_all_is_answered(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, stream: PodStream) -> None:
         await stream.write(b"x")

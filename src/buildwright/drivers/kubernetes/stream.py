@@ -20,7 +20,7 @@ from buildwright.wire.stream import Buffer
 
 LEAVING = 3.0
 """Seconds that a build may still use a pod that is being deleted: what is about to end, ends well."""
-LEARNING = 3.0
+LEARNING = 3.5
 """Seconds to wait, after the stream broke, for the cluster to say why: kubelet reports a dead container late."""
 PING_AFTER = 1.8
 """Seconds of silence after which the daemon is asked for a sign of life. grpc-go ends a connection at the fourth ping
@@ -30,11 +30,12 @@ DOUBT = 2.5
 ASKING = 1.7
 """Seconds that the cluster has for the answer."""
 PATIENCE = 30.0
-"""Seconds after which a stream is given up whose daemon is silent on a node that lives."""
+"""Seconds after which a silent stream is given up although its node lives, or nobody can be asked."""
 AGAIN = 3.0
 """Seconds between two such questions."""
 LAST_WORDS = 1.0
 """Seconds that the daemon's last lines may take once everything else is known."""
+_NO_SERVER = "the API server does not answer"
 
 _NO_PROGRAM = re.compile(r'"buildctl": executable file not found|executable file `buildctl` not found')
 """What runc and crun say of a container without it."""
@@ -153,7 +154,7 @@ class PodStream:
         answer = Answer.NODE if asking.cancelled() else asking.result()
         if answer is Answer.SERVER:
             return node_lost(self._pod)
-        return cut(self._pod, str(error) if answer is Answer.NODE else "the API server does not answer")
+        return cut(self._pod, str(error) if answer is Answer.NODE else _NO_SERVER)
 
     async def _last_words(self) -> None:
         """Have the tail complete, or fetched if it was not followed yet."""
@@ -213,7 +214,8 @@ class PodStream:
             if answer is Answer.SERVER:
                 return self._lose(node_lost(self._pod))
             if quiet >= PATIENCE:
-                return self._lose(silent(self._pod, quiet))
+                deaf = silent(self._pod, quiet) if answer is Answer.NODE else cut(self._pod, _NO_SERVER)
+                return self._lose(deaf)
             await asyncio.sleep(AGAIN)
 
     async def _inquire(self) -> Answer:
