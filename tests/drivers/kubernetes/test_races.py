@@ -1,0 +1,167 @@
+"""Many make one builder at the same moment, and others remove it: all of them end with a builder, or none hangs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from buildwright.drivers.driver import Driver, NodeStatus
+from buildwright.drivers.kubernetes import objects
+from buildwright.drivers.table import make
+from buildwright.errors import NotReadyError
+from buildwright.model.node import Node
+from buildwright.testing.drivers import Sink, serve_daemon
+from buildwright.testing.kube import ApiServer, Refusal
+
+if TYPE_CHECKING:
+    from tests.conftest import Cluster
+
+FILES = {"buildkitd.toml": b"debug = true\n", "certs/r.io/key.pem": b"-----BEGIN PRIVATE KEY-----\n"}
+Scenario = Callable[[ApiServer, Callable[[], Driver]], Awaitable[None]]
+
+
+def run(folder: Path, scenario: Scenario) -> None:
+    async def once() -> None:
+        async with ApiServer() as server:
+            server.exec_handler = serve_daemon
+            endpoint = f"kubernetes:///b?deployment=b0&kubeconfig={server.kubeconfig(folder)}"
+            node = Node(name="b0", endpoint=endpoint, files=FILES)
+            await scenario(server, lambda: make("kubernetes", node))
+
+    asyncio.run(once())
+
+
+async def together(drivers: list[Driver]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for driver in drivers:
+            group.create_task(driver.start(Sink()))
+
+
+def test_fifty_starts_make_one_of_everything(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Callable[[], Driver]) -> None:
+        await together([driver() for _ in range(50)])
+        made = [
+            (plural, name) for plural, _, name in server.objects if plural not in ("pods", "poddisruptionbudgets")
+        ]
+        assert sorted(made) == [("configmaps", "b0-config"), ("deployments", "b0"), ("secrets", "b0-config-1")]
+        for plural, name in (("configmaps", "b0-config"), ("secrets", "b0-config-1")):
+            assert ("update", plural, name) not in server.requests
+        assert (await driver().info()).status is NodeStatus.RUNNING
+
+    run(tmp_path, scenario)
+
+
+def test_a_workload_that_is_being_deleted_is_waited_for(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Callable[[], Driver]) -> None:
+        going = {"metadata": {"name": "b0", "deletionTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"replicas": 1}}
+        server.put("deployments", going)
+        starting = asyncio.ensure_future(driver().start(Sink()))
+        await server.called("create", "deployments")
+        server.drop("deployments", "b0")
+        await starting
+        assert "deletionTimestamp" not in server.objects["deployments", "default", "b0"]["metadata"]
+
+    run(tmp_path, scenario)
+
+
+def test_one_that_never_goes_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(server: ApiServer, driver: Callable[[], Driver]) -> None:
+        going = {"metadata": {"name": "b0", "deletionTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"replicas": 1}}
+        server.put("deployments", going)
+        with pytest.raises(NotReadyError, match=r"Deployment b0 in namespace default is being deleted .* finalizers"):
+            await driver().start(Sink())
+
+    monkeypatch.setattr(objects, "_GOING", 0.02)
+    monkeypatch.setattr(objects, "_POLL", 0.01)
+    run(tmp_path, scenario)
+
+
+def test_a_builder_that_is_removed_while_it_starts_is_made_again(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Callable[[], Driver]) -> None:
+        ready, times = server.controller, []
+
+        def remove_the_first(workload: Any) -> None:
+            times.append(workload)
+            if len(times) > 1:
+                ready(workload)
+
+        server.controller = remove_the_first
+        starting = asyncio.ensure_future(driver().start(Sink()))
+        await server.called("watch", "deployments")
+        server.drop("configmaps", "b0-config")
+        server.drop("deployments", "b0")
+        await starting
+        assert len(times) == 2
+        assert ("configmaps", "default", "b0-config") in server.objects
+
+    run(tmp_path, scenario)
+
+
+def test_files_that_a_removal_took_along_are_restored(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Callable[[], Driver]) -> None:
+        ready = server.controller
+
+        def with_a_removal(workload: Any) -> None:
+            server.drop("configmaps", "b0-config")
+            ready(workload)
+
+        server.controller = with_a_removal
+        await driver().start(Sink())
+        assert ("configmaps", "default", "b0-config") in server.objects
+
+    run(tmp_path, scenario)
+
+
+def test_other_files_replace_those_that_are_there_and_whom_they_belong_to_stays(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Callable[[], Driver]) -> None:
+        owners = [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "b0", "uid": "u"}]
+        server.put("configmaps", {"metadata": {"name": "b0-config", "ownerReferences": owners}, "data": {"old": "x"}})
+        await driver().start(Sink())
+        found = server.objects["configmaps", "default", "b0-config"]
+        assert found["data"] == {"buildkitd.toml": "debug = true\n"}
+        assert found["metadata"]["ownerReferences"] == owners
+
+    run(tmp_path, scenario)
+
+
+def test_files_that_may_be_replaced_but_not_read_are_replaced(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Callable[[], Driver]) -> None:
+        server.put("configmaps", {"metadata": {"name": "b0-config"}, "data": {"old": "x"}})
+        server.refuse["get", "configmaps"] = Refusal(403, "Forbidden", "cannot get")
+        await driver().start(Sink())
+        assert server.objects["configmaps", "default", "b0-config"]["data"] == {"buildkitd.toml": "debug = true\n"}
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.cluster
+def test_many_starts_in_a_cluster_make_one_builder_for_all(cluster: Cluster, namespace: str) -> None:
+    options = {"namespace": namespace, "replicas": "2"}
+    address = "kubernetes:///kb?deployment={}&kubeconfig={}"
+    drivers = [
+        make(
+            "kubernetes",
+            Node(name="kb0", endpoint=address.format(number, cluster.kubeconfig), driver_opts=options, files=FILES),
+        )
+        for number in range(50)
+    ]
+
+    async def use() -> None:
+        await together(drivers)
+        for driver in drivers[:3]:
+            assert len((await driver.info()).instances) == 2
+
+    asyncio.run(use())
+    kinds = "deployments,replicasets,configmaps,secrets,poddisruptionbudgets"
+    found = cluster.kubectl("-n", namespace, "get", kinds, "-l", "builder=kb", "-o", "name").stdout.split()
+    assert [name.partition("/")[0] for name in found] == [
+        "deployment.apps",
+        "replicaset.apps",
+        "configmap",
+        "secret",
+        "poddisruptionbudget.policy",
+    ]
