@@ -8,6 +8,7 @@ import pytest
 
 from buildwright.drivers.kubernetes.options import parse
 from buildwright.drivers.kubernetes.readiness import Boot
+from buildwright.drivers.kubernetes.scheduling import Taint
 from buildwright.drivers.kubernetes.words import describe
 from buildwright.kube.objects import Container, Event, Pod, Workload
 
@@ -191,6 +192,20 @@ def test_a_pod_that_fits_nowhere_is_hopeless_when_no_autoscaler_answers() -> Non
     clock.now = 15
     boot.judge()
     assert "no autoscaler adds one: change the driver option nodeselector=no=such" in boot.hopeless
+
+
+def test_taints_are_asked_for_once_for_each_state() -> None:
+    clock = Clock()
+    boot = Boot(1, clock=clock)
+    boot.feed_events([])
+    boot.feed_pods([lonely()])
+    assert not boot.puzzled()
+    boot.feed_pods([lonely("0/1 nodes are available: 1 node(s) had untolerated taint(s). preemption: none")])
+    assert [boot.puzzled(), boot.puzzled()] == [True, False]
+    boot.feed_taints([Taint("ded", "bk")])
+    clock.now = 15
+    boot.judge()
+    assert '"tolerations=key=ded,value=bk"' in boot.hopeless
 
 
 @pytest.mark.parametrize("made", [True, False])

@@ -6,6 +6,7 @@ import pytest
 
 from buildwright.drivers.kubernetes import scheduling
 from buildwright.drivers.kubernetes.options import parse
+from buildwright.drivers.kubernetes.scheduling import Taint
 
 HELPLESS = ". no new claims to deallocate, preemption: 0/{0} nodes are available: {0} Preemption is not helpful."
 NO_VICTIMS = ". preemption: 0/{0} nodes are available: {0} No preemption victims found for incoming pod."
@@ -62,6 +63,28 @@ def test_what_no_node_will_ever_fit_is_final(reasons: str, options: dict[str, st
 )
 def test_what_time_may_heal_is_not_final(message: str) -> None:
     assert not scheduling.read(message, parse({})).final
+
+
+UNNAMED = f"0/2 nodes are available: 2 node(s) had untolerated taint(s){HELPLESS.format(2)}"
+
+
+def test_taints_that_the_scheduler_does_not_name_are_those_of_the_nodes() -> None:
+    taints = [Taint("ded", "bk"), Taint("borne"), Taint("soft", "", "PreferNoSchedule")]
+    found = scheduling.read(UNNAMED, parse({"tolerations": "key=borne,operator=Exists"}), taints)
+    assert found.final
+    assert found.text == "no node fits (2 had untolerated taints of ded)"
+    assert found.remedy == 'set the driver option "tolerations=key=ded,value=bk"'
+
+
+def test_taints_that_the_cluster_takes_away_by_itself_are_waited_for() -> None:
+    taints = [Taint("ded", "bk"), Taint("node.kubernetes.io/not-ready", "", "NoExecute")]
+    assert not scheduling.read(UNNAMED, parse({}), taints).final
+
+
+def test_taints_that_nobody_names_are_looked_up_by_the_user() -> None:
+    found = scheduling.read(UNNAMED, parse({}))
+    assert found.final
+    assert "kubectl describe nodes" in found.remedy
 
 
 def test_obstacles_are_counted_by_nodes() -> None:

@@ -11,10 +11,11 @@ from typing import TypeAlias
 from buildwright.drivers.kubernetes.crashes import Run
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.readiness import Boot
+from buildwright.drivers.kubernetes.scheduling import Taint
 from buildwright.drivers.steps import Step
 from buildwright.drivers.values import human
 from buildwright.errors import BuildwrightError, NotReadyError
-from buildwright.kube.api import EVENT, POD, Cluster
+from buildwright.kube.api import EVENT, NODE, POD, Cluster
 from buildwright.kube.follow import follow
 from buildwright.kube.objects import Event, Pod, Workload
 
@@ -86,6 +87,8 @@ class _Waiting:
                 boot.judge()
                 for line in boot.news():
                     self._shown.log(line)
+                if boot.puzzled():
+                    tasks.append(group.create_task(self._look_at_nodes()))
                 tasks += [group.create_task(self._read(run)) for run in boot.unread()]
             for task in tasks:
                 task.cancel()
@@ -122,6 +125,12 @@ class _Waiting:
                     self._boot.feed_events([Event.read(item) for item in ours])
                     self._changed.set()
         self._boot.lose_events()
+
+    async def _look_at_nodes(self) -> None:
+        with suppress(BuildwrightError):
+            nodes, _ = await self._cluster.list(NODE)
+            self._boot.feed_taints([taint for node in nodes for taint in Taint.all_of(node)])
+            self._changed.set()
 
     async def _read(self, run: Run) -> None:
         lines: list[str] = []

@@ -13,6 +13,7 @@ from buildwright.drivers.kubernetes.manifest import CLAIM as CLAIM_NAME
 from buildwright.drivers.kubernetes.options import CLAIM, STORAGE_CLASS, Options
 from buildwright.drivers.kubernetes.patience import Patience
 from buildwright.drivers.kubernetes.pulls import Pulls
+from buildwright.drivers.kubernetes.scheduling import Taint
 from buildwright.drivers.kubernetes.tidings import Tidings, telling, words
 from buildwright.drivers.kubernetes.words import describe, flat
 from buildwright.kube.objects import Container, Event, Pod, Workload
@@ -58,6 +59,8 @@ class Boot:
     _leaving: bool = False
     _pods: tuple[Pod, ...] = ()
     _failed: dict[str, str] = field(default_factory=dict)
+    _taints: tuple[Taint, ...] = ()
+    _puzzle: tuple[str, ...] = ()
     _said: dict[str, str] = field(default_factory=dict)
     _pulls: Pulls = field(default_factory=Pulls)
     _crashes: Crashes = field(init=False)
@@ -87,6 +90,17 @@ class Boot:
 
     def feed_events(self, events: Sequence[Event]) -> None:
         self._tidings.feed(events)
+        self.judge()
+
+    def puzzled(self) -> bool:
+        """Whether nodes' taints, by `feed_taints`, would tell why a pod is not scheduled; once for each state."""
+        said = tuple(pod.conditions.get("PodScheduled", ("", "", ""))[2] for pod in self._pods)
+        puzzled = said != self._puzzle and any("taint(s)" in message for message in said)
+        self._puzzle = said
+        return puzzled
+
+    def feed_taints(self, taints: Sequence[Taint]) -> None:
+        self._taints = tuple(taints)
         self.judge()
 
     def lose_events(self) -> None:
@@ -196,7 +210,7 @@ class Boot:
 
     def _misfit(self, pod: Pod) -> scheduling.Misfit | None:
         status, _, message = pod.conditions.get("PodScheduled", ("", "", ""))
-        return scheduling.read(message, self.options) if status == "False" and not pod.node else None
+        return scheduling.read(message, self.options, self._taints) if status == "False" and not pod.node else None
 
     def _homeless(self, pod: Pod) -> str:
         """Why the pod will not be scheduled; "" also where no autoscaler could be heard."""

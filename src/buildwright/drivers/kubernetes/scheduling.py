@@ -7,8 +7,9 @@ The form is kube-scheduler's FitError: `0/3 nodes are available: 1 Insufficient 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from buildwright.drivers.kubernetes.options import Options
 from buildwright.drivers.kubernetes.words import flat
@@ -38,9 +39,26 @@ class Misfit:
     final: bool
 
 
-def read(message: str, options: Options) -> Misfit:
-    """What the message of PodScheduled=False means for a pod made from `options`."""
-    obstacles = parse(message, options)
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """A node's taint, as of its specification."""
+
+    key: str
+    value: str = ""
+    effect: str = "NoSchedule"
+
+    @classmethod
+    def all_of(cls, node: Mapping[str, Any]) -> list[Taint]:
+        found = (node.get("spec") or {}).get("taints") or ()
+        return [cls(taint.get("key", ""), taint.get("value") or "", taint.get("effect", "")) for taint in found]
+
+
+def read(message: str, options: Options, taints: Sequence[Taint] = ()) -> Misfit:
+    """What the message of PodScheduled=False means for a pod made from `options`.
+
+    `taints` are those of all nodes, as far as they are known: schedulers since 1.34 do not name them.
+    """
+    obstacles = parse(message, options, taints)
     if not obstacles:
         return Misfit(flat(message), "", final=bool(_NO_CLASS.search(message)))
     words = ", ".join(f"{obstacle.nodes} {obstacle.text}" for obstacle in obstacles)
@@ -49,7 +67,7 @@ def read(message: str, options: Options) -> Misfit:
     return Misfit(f"no node fits ({words})", "; or ".join(remedies), final)
 
 
-def parse(message: str, options: Options) -> tuple[Obstacle, ...]:
+def parse(message: str, options: Options, taints: Sequence[Taint] = ()) -> tuple[Obstacle, ...]:
     said = " ".join(message.split())
     head, separator, reasons = said.partition("nodes are available: ")
     if not separator or not head.startswith("0/"):
@@ -59,15 +77,21 @@ def parse(message: str, options: Options) -> tuple[Obstacle, ...]:
     nodes = int(re.sub(r"\D", "", head.partition("/")[2]) or 0)
     too_large = 0 < nodes <= helpless
     return tuple(
-        _obstacle(int(count), reason, options, too_large)
+        _obstacle(int(count), reason, options, taints, too_large)
         for count, reason in _COUNTED.findall(_REST.sub("", reasons))
     )
 
 
-def _obstacle(nodes: int, reason: str, options: Options, too_large: bool) -> Obstacle:
+def _obstacle(nodes: int, reason: str, options: Options, taints: Sequence[Taint], too_large: bool) -> Obstacle:
     text = _NODES.sub("", reason)
     if found := re.match(r"Insufficient (\S+)", reason):
         return Obstacle(nodes, f"with insufficient {found[1]}", _smaller(found[1], options), heals=not too_large)
+    borne = [taint for taint in taints if _binds(taint, options)]
+    if reason.endswith("untolerated taint(s)") and borne:
+        system = [taint for taint in borne if _SYSTEM.match(taint.key)]
+        remedies = dict.fromkeys(_toleration(taint.key, taint.value) for taint in borne if taint not in system)
+        keys = ", ".join(dict.fromkeys(taint.key for taint in borne))
+        return Obstacle(nodes, f"had untolerated taints of {keys}", "; or ".join(remedies), heals=bool(system))
     for pattern, remedy, heals in _KNOWN:
         if found := pattern.search(reason):
             return Obstacle(nodes, text, remedy(found, options), heals)
@@ -84,8 +108,21 @@ def _smaller(resource: str, options: Options) -> str:
 
 
 def _tolerate(found: re.Match[str], options: Options) -> str:
-    key, value = found[1].strip(), found[2].strip()
+    return _toleration(found[1].strip(), found[2].strip())
+
+
+def _toleration(key: str, value: str) -> str:
     return f'set the driver option "tolerations=key={key},{f"value={value}" if value else "operator=Exists"}"'
+
+
+def _binds(taint: Taint, options: Options) -> bool:
+    """Whether the taint keeps pods away that tolerate what the options say."""
+    return taint.effect in ("NoSchedule", "NoExecute") and not any(
+        toleration.get("key", taint.key) == taint.key
+        and toleration.get("effect", taint.effect) in ("", taint.effect)
+        and (toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.value)
+        for toleration in options.tolerations
+    )
 
 
 def _selector(found: re.Match[str], options: Options) -> str:
@@ -99,12 +136,18 @@ def _option(words: str) -> Callable[[re.Match[str], Options], str]:
     return lambda found, options: words
 
 
+_SYSTEM = re.compile(r"node\.(kubernetes|cloudprovider\.kubernetes)\.io/")
+"""Taints that the cluster sets and takes away by itself."""
 _Remedy = Callable[[re.Match[str], Options], str]
 
 _KNOWN: tuple[tuple[re.Pattern[str], _Remedy, bool], ...] = (
     (re.compile(r"taint(?:\(s\))? \{?node\.(?:kubernetes|cloudprovider\.kubernetes)\.io/"), _option(""), True),
     (re.compile(r"untolerated taint(?:\(s\))? \{([^:}]+): ?([^}]*)\}"), _tolerate, False),
-    (re.compile(r"untolerated taint|didn't tolerate"), _option("set the driver option tolerations"), False),
+    (
+        re.compile(r"untolerated taint|didn't tolerate"),
+        _option("set the driver option tolerations (kubectl describe nodes shows the taints)"),
+        False,
+    ),
     (re.compile(r"match Pod's node affinity|match node selector"), _selector, False),
     (
         re.compile(r"volume node affinity conflict"),
