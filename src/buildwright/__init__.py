@@ -10,7 +10,7 @@ from __future__ import annotations
 TYPE_CHECKING = False  # importing it from typing would cost more than all the rest of this file
 if TYPE_CHECKING:
     from buildwright.build.connection import Build, Connection, connect
-    from buildwright.errors import BuildwrightError, SolveError
+    from buildwright.errors import BuildwrightError, DaemonLostError, SolveError
     from buildwright.model.platform import Platform
     from buildwright.model.request import BuildRequest, Output, SecretSource
     from buildwright.model.solve import BuildResult
@@ -24,6 +24,7 @@ _HOMES = {
     "BuildResult": "model.solve",
     "BuildwrightError": "errors",
     "Connection": "build.connection",
+    "DaemonLostError": "errors",
     "Output": "model.request",
     "Platform": "model.platform",
     "SecretSource": "model.request",
@@ -42,6 +43,7 @@ __all__ = [
     "BuildResult",
     "BuildwrightError",
     "Connection",
+    "DaemonLostError",
     "Output",
     "Platform",
     "SecretSource",
