@@ -102,7 +102,8 @@ def test_what_someone_changed_by_hand_is_put_back(tmp_path: Path) -> None:
         assert lines[-2:] == ("PodDisruptionBudget b0", "  is made")
         assert "nodeSelector" not in bed.get("deployments")["spec"]["template"]["spec"]
         assert bed.get("configmaps", "b0-config")["data"] == {"buildkitd.toml": "debug = true\n"}
-        assert bed.get("poddisruptionbudgets")
+        (owner,) = bed.get("poddisruptionbudgets")["metadata"]["ownerReferences"]
+        assert owner["uid"] == bed.get("deployments")["metadata"]["uid"]
 
     on(tmp_path, scenario, {"buildkitd.toml": b"debug = true\n"})
 

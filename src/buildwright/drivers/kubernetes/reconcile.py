@@ -70,7 +70,7 @@ class Reconciliation:
                 return ()
             fixed.check_found(found, self._after)
             stamp = await self._plan_files(cluster, found)
-            await self._plan_budget(cluster)
+            await self._plan_budget(cluster, found)
             grown = await self._plan_claims(cluster, found)
             await self._plan_workload(cluster, found, stamp)
             workload = [self._workload] if self._workload else []
@@ -145,14 +145,15 @@ class Reconciliation:
                 stamp.update(json.dumps([kind.kind, name, contents, version], sort_keys=True).encode())
         return stamp.hexdigest()[:16] if changed else ""
 
-    async def _plan_budget(self, cluster: Cluster) -> None:
+    async def _plan_budget(self, cluster: Cluster, found: Object) -> None:
         before, after = (
             manifest.budget(fleet.name, fleet.node, fleet.options) for fleet in (self._before, self._after)
         )
         try:
             live = await cluster.get(DISRUPTION_BUDGET, self._after.name)
             if after is not None:
-                await self._plan_write(cluster, DISRUPTION_BUDGET, self._after.name, live, _body(after, before or {}))
+                body = _body(after, before or {}, reference(self._after.kind, found))
+                await self._plan_write(cluster, DISRUPTION_BUDGET, self._after.name, live, body)
             elif live is not None and before is not None:
                 self._leftovers.append((DISRUPTION_BUDGET, self._after.name))
         except ClusterError as error:
