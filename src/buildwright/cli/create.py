@@ -80,7 +80,7 @@ async def _check(state: BuilderState, created: Created, store: Store) -> None:
 
 COMMAND = Command(
     name="create",
-    usage="create [OPTIONS] [ENDPOINT]",
+    usage="create [OPTIONS] [CONTEXT|ENDPOINT]",
     short="Create a new builder instance",
     long="Make a builder: a fleet of BuildKit pods in a Kubernetes cluster, or a BuildKit daemon at an address. Its\n"
     "name is printed. The store is that of docker buildx, which can use the builder as well.",
