@@ -61,6 +61,8 @@ def create(
     `default_config` is the daemon configuration of nodes that name none. Raises UsageError, DriverOptionError,
     ConfigurationError or StoreError.
     """
+    from buildwright.drivers.table import settle_place
+
     name = _name(transaction, contexts, options)
     before = transaction.get(name)
     if before is None and options.append:
@@ -73,8 +75,6 @@ def create(
     asked = _change(options, driver, environ, default_config, existing=existing)
     address = _address(name, driver, environ, options, existing=existing)
     after = change.update(group, asked, address)
-    from buildwright.drivers.table import settle_place
-
     known = {node.name: node for node in group.builder().nodes}
     drivers = [(node, driver_for(after.builder(), node)) for node in after.builder().nodes]
     changed = [(node, made) for node, made in drivers if node != known.get(node.name)]
