@@ -81,7 +81,7 @@ def test_a_loss_begins_again_and_is_said(error: BuildwrightError) -> None:
     assert run(work, sink=sink, told=told) == 2
     assert [attempt.number for attempt in work.attempts] == [0, 1]
     (sentence,) = told
-    assert re.search(r"; (building again on another pod|connecting again) \(retry 1 of 1\)$", sentence)
+    assert re.search(r"; (building again( on another pod)?|connecting again) \(retry 1 of 1\)$", sentence)
     assert sink.vertexes == [sentence]
 
 
@@ -89,6 +89,12 @@ def test_a_lost_pod_is_named_with_its_node_and_the_reason() -> None:
     told = list[str]()
     run(Work(lost()), told=told)
     assert told == ["pod b0-x on node node1 was lost (Deleted); building again on another pod (retry 1 of 1)"]
+
+
+def test_a_pod_that_was_only_cut_off_is_not_called_lost() -> None:
+    told = list[str]()
+    run(Work(lost(reason="Disconnected")), told=told)
+    assert told == ["the connection to pod b0-x on node node1 was lost; building again (retry 1 of 1)"]
 
 
 def test_the_last_words_of_a_daemon_are_shown_when_it_ended_by_itself() -> None:
@@ -162,14 +168,16 @@ def test_what_cannot_be_taken_back_is_not_begun_again() -> None:
     assert len(work.attempts) == 1
 
 
-@pytest.mark.parametrize("error", [NotReadyError("node b0 was not ready after 2 minutes"), ClusterError("403")])
+@pytest.mark.parametrize(
+    "error", [NotReadyError("node b0 was not ready after 2 minutes"), ClusterError("403"), ConnectError("refused")]
+)
 def test_without_another_pod_the_loss_remains(error: BuildwrightError) -> None:
     with pytest.raises(DaemonLostError) as caught:
         run(Work(lost(), error))
     assert str(caught.value) == (
         f"pod b0-x on node node1 was lost (Deleted), and the build could not begin again: {error}"
     )
-    assert caught.value.__cause__ is error
+    assert caught.value.exit_code == 75
 
 
 def test_a_failure_after_a_loss_is_the_build_s_own() -> None:

@@ -22,6 +22,8 @@ from buildwright.model.status import StatusSink, StatusUpdate, Vertex
 
 T = TypeVar("T")
 
+_CUT = "Disconnected"
+"""The reason of a loss of which the pod knows nothing."""
 PAUSE = 1.0
 """Seconds before a connection that was refused is tried again."""
 
@@ -93,8 +95,7 @@ async def persist(
             raise _final(losses)
         if attempt.spent:
             raise _final(losses, attempt.spent)
-        remedy = "connecting again" if isinstance(losses[-1], ConnectError) else "building again on another pod"
-        sentence = f"{_told(losses[-1])}; {remedy} (retry {len(losses)} of {retries})"
+        sentence = f"{_told(losses[-1])}; {_remedy(losses[-1])} (retry {len(losses)} of {retries})"
         with step(sink, sentence) as shown:
             _detail(losses[-1], shown.log)
         tell(sentence)
@@ -105,7 +106,16 @@ async def persist(
 def _told(error: BuildwrightError) -> str:
     if not isinstance(error, DaemonLostError) or not error.pod:
         return str(error)
-    return f"pod {error.pod}" + (f" on node {error.node}" if error.node else "") + f" was lost ({error.reason})"
+    pod = f"pod {error.pod}" + (f" on node {error.node}" if error.node else "")
+    return f"the connection to {pod} was lost" if error.reason == _CUT else f"{pod} was lost ({error.reason})"
+
+
+def _remedy(error: BuildwrightError) -> str:
+    if isinstance(error, ConnectError):
+        return "connecting again"
+    return "building again" + (
+        " on another pod" if isinstance(error, DaemonLostError) and error.reason != _CUT else ""
+    )
 
 
 def _detail(error: BuildwrightError, log: Callable[[str], None]) -> None:
@@ -119,6 +129,8 @@ def _detail(error: BuildwrightError, log: Callable[[str], None]) -> None:
 def _final(losses: Sequence[BuildwrightError], spent: str = "") -> BuildwrightError:
     """The last loss, with what else there is to say about it."""
     *earlier, last = losses
+    if isinstance(last, ConnectError) and earlier and isinstance(earlier[-1], ConnectionLostError):
+        return _in_vain(earlier, last)
     before = [told for told in dict.fromkeys(map(_told, earlier)) if told != str(last)]
     if spent:
         _reword(last, f"{last} (it did not begin again by itself, since {spent})")

@@ -57,6 +57,13 @@ def test_a_pod_that_goes_on_as_before_is_taken_when_there_is_no_other() -> None:
     assert names(losses.whole([pod("a")])) == ["a"]
 
 
+def test_a_pod_that_was_only_cut_off_is_as_good_as_before() -> None:
+    losses = Losses()
+    losses.note_cut()
+    assert losses
+    assert names(losses.whole([pod("a"), pod("b", "node2")])) == ["a", "b"]
+
+
 def test_a_pod_of_the_same_name_is_another_one() -> None:
     losses = Losses()
     losses.note(pod("a"))

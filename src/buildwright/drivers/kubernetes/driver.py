@@ -123,7 +123,9 @@ class KubernetesDriver:
                 container = container_of(pod)
                 try:
                     stream = await pod_exec.connect(cluster, pod.name, container, ("buildctl", "dial-stdio"))
-                    watched = PodStream(stream, cluster, pod, container, on_loss=self._losses.note)
+                    watched = PodStream(
+                        stream, cluster, pod, container, on_loss=self._losses.note, on_cut=self._losses.note_cut
+                    )
                     building = affinity and self._fleet.options.managed
                     return LeasedStream(watched, Keeper(cluster, self._fleet, pod)) if building else watched
                 except ClusterError as error:

@@ -47,15 +47,20 @@ class Losses:
     """The pods that this process has lost builds in, so that the next one goes elsewhere.
 
     Other nodes come first, since a node may be why. A container that has been restarted since is as good as another
-    pod; one that goes on as if nothing had happened is taken only when there is none.
+    pod; one that goes on as if nothing had happened is taken only when there is none. A pod that only the connection
+    was lost to is as good as before.
     """
 
     _lost: dict[str, int] = field(default_factory=dict)
     """How often the containers of a pod, by uid, had been restarted when it was lost."""
     _nodes: set[str] = field(default_factory=set)
+    _cut: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self._lost)
+        return self._cut or bool(self._lost)
+
+    def note_cut(self) -> None:
+        self._cut = True
 
     def note(self, pod: Pod) -> None:
         self._lost[pod.uid] = _restarts(pod)

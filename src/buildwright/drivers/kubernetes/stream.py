@@ -58,12 +58,14 @@ class PodStream:
         container: str,
         *,
         on_loss: Callable[[Pod], None] = lambda _: None,
+        on_cut: Callable[[], None] = lambda: None,
     ) -> None:
         self._stream = stream
         self._cluster = cluster
         self._pod = pod
         self._container = container
         self._on_loss = on_loss
+        self._on_cut = on_cut
         self._tail = Tail(cluster, pod.name, container)
         self._death: Death | None = None
         self._learning: asyncio.Task[Death] | None = None
@@ -133,7 +135,9 @@ class PodStream:
             self._death = await self._find_out(error)
         if self._death.reason in ("Deleted", "Exited", "OOMKilled", "Drained"):
             await self._last_words()
-        if self._death.reason != "Disconnected":
+        if self._death.reason == "Disconnected":
+            self._on_cut()
+        else:
             self._on_loss(self._pod)
         return self._death
 
