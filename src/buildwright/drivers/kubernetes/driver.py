@@ -16,7 +16,7 @@ from buildwright.drivers.kubernetes.fleet import Fleet, Losses
 from buildwright.drivers.kubernetes.identity import connect
 from buildwright.drivers.kubernetes.lease import Keeper, LeasedStream, leases
 from buildwright.drivers.kubernetes.options import CLAIM as CLAIM_OPTION
-from buildwright.drivers.kubernetes.options import LoadBalance
+from buildwright.drivers.kubernetes.options import FOR_ALL_PODS, LoadBalance
 from buildwright.drivers.kubernetes.placement import PLATFORM_ANNOTATION
 from buildwright.drivers.kubernetes.readiness import Boot
 from buildwright.drivers.kubernetes.stream import PodStream
@@ -72,10 +72,10 @@ class KubernetesDriver:
         )
 
     async def start(self, sink: StatusSink, /) -> None:
+        if self._losses:
+            await self._replace(sink)
+            return
         async with await connect(self._fleet) as cluster:
-            if self._losses:
-                await self._replace(cluster, sink)
-                return
             managed = self._fleet.options.managed
             found = await cluster.get(self._fleet.kind, self._fleet.name) if managed else None
             if found is not None:
@@ -99,18 +99,27 @@ class KubernetesDriver:
                         raise
                     found = None
 
-    async def _replace(self, cluster: Cluster, sink: StatusSink) -> None:
+    async def _replace(self, sink: StatusSink) -> None:
         """Wait for a pod to build in after a loss, and before that for the API server, which may be why."""
         with step(sink, "[internal] waiting for another pod") as shown:
-            if self._fleet.options.managed:
-                async with aclosing(
-                    follow(cluster, self._fleet.kind, name=self._fleet.name, patience=_OUTAGE)
-                ) as states:
-                    found = next(iter(await anext(states)), None)
-                if found is None:
-                    raise NotReadyError(f"node {self._fleet.node.name} was removed meanwhile: create it again")
-                await objects.wake(cluster, self._fleet, found)
-            await boot.wait(cluster, self._fleet, 1, shown, self._losses.whole, made=False)
+            async with await self._reconnect() as cluster:
+                if self._fleet.options.managed:
+                    async with aclosing(
+                        follow(cluster, self._fleet.kind, name=self._fleet.name, patience=_OUTAGE)
+                    ) as states:
+                        found = next(iter(await anext(states)), None)
+                    if found is None:
+                        raise NotReadyError(f"node {self._fleet.node.name} was removed meanwhile: create it again")
+                    await objects.wake(cluster, self._fleet, found)
+                await boot.wait(cluster, self._fleet, 1, shown, self._losses.whole, made=False)
+
+    async def _reconnect(self) -> Cluster:
+        for _ in range(_OUTAGE):
+            try:
+                return await connect(self._fleet)
+            except ConnectError:
+                await asyncio.sleep(1)
+        return await connect(self._fleet)
 
     async def open(self, affinity: str = "", /) -> ByteStream:
         from buildwright.kube import exec as pod_exec
@@ -161,6 +170,12 @@ class KubernetesDriver:
 
     def _warnings(self) -> tuple[str, ...]:
         options = self._fleet.options
+        if not options.managed:
+            idle = sorted(
+                {*self._fleet.node.driver_opts, *(["--buildkitd-config"] if self._fleet.node.files else [])}
+            )
+            idle = [option for option in idle if option not in FOR_ALL_PODS]
+            return (f"without effect on pods that are not ours (managed=false): {', '.join(idle)}",) if idle else ()
         found = gc.doubts(self._fleet.node, options)
         if options.claim and options.root_volume_memory:
             found += (f"buildkit-root-volume-memory has no effect beside {CLAIM_OPTION}: leave one of them out",)
