@@ -12,6 +12,7 @@ from buildwright.drivers.kubernetes.rights import Right, rights
 from buildwright.kube.server import Server
 from buildwright.model.finding import Finding, Level
 from buildwright.model.node import Node
+from buildwright.model.platform import Platform
 
 NEW, OLD = Server(version="v1.35.0", release=(1, 35)), Server(version="v1.34.4", release=(1, 34))
 
@@ -131,7 +132,7 @@ def node(arch: str = "amd64", *, ready: str = "True", taint: str = "", **spec: A
 
 
 def nodes(*items: dict[str, Any], **options: str) -> Finding:
-    (found,) = checks.nodes(checks.example(fleet(**options)), items, Level.FAILED)
+    (found,) = checks.nodes(fleet(**options), items, Level.FAILED)
     return found
 
 
@@ -169,6 +170,18 @@ def test_no_node_that_fits_is_a_failure(options: dict[str, str], reason: str) ->
 )
 def test_a_taint_is_borne_by_its_toleration(toleration: str, fits: bool) -> None:
     assert (nodes(node(taint="gpu"), tolerations=toleration).level is Level.OK) is fits
+
+
+def test_platforms_that_no_node_runs_are_told_unless_they_are_emulated() -> None:
+    def told(**options: str) -> list[Finding]:
+        platforms = (Platform.parse("linux/arm64"), Platform.parse("linux/amd64"))
+        meant = Fleet.of(Node(name="kube0", endpoint="", driver_opts=options, platforms=platforms))
+        return checks.nodes(meant, [node("amd64")], Level.FAILED)[1:]
+
+    (found,) = told()
+    assert (found.level, found.topic) == (Level.WARNING, "platforms")
+    assert "runs linux/arm64 natively" in found.text
+    assert not told(**{"qemu.install": "true"})
 
 
 # --- what pods refer to, and daemons -------------------------------------------------------------------------------

@@ -144,8 +144,9 @@ def pod_security(labels: Mapping[str, str] | None, *, accepted: bool | None, lev
 # --- nodes -------------------------------------------------------------------------------------------------------
 
 
-def nodes(pod: Mapping[str, Any], items: Iterable[Mapping[str, Any]], level: Level) -> list[Finding]:
-    """How many nodes of the cluster could take such a pod, and their architectures."""
+def nodes(fleet: Fleet, items: Iterable[Mapping[str, Any]], level: Level) -> list[Finding]:
+    """How many nodes of the cluster could take the fleet's pods, and their architectures."""
+    pod = example(fleet)
     seen = list(items)
     reasons = [_why_not(pod["spec"], node) for node in seen]
     fitting = [node for node, reason in zip(seen, reasons, strict=True) if not reason]
@@ -154,9 +155,19 @@ def nodes(pod: Mapping[str, Any], items: Iterable[Mapping[str, Any]], level: Lev
     text = f"{len(fitting)} of {len(seen)} fit"
     others = "".join(f"; {reasons.count(reason)} {reason}" for reason in sorted({*reasons} - {""}))
     if fitting:
-        return [Finding(Level.OK, "nodes", f"{text}, of architecture {', '.join(found)}{others}{besides}")]
+        seen_as = Finding(Level.OK, "nodes", f"{text}, of architecture {', '.join(found)}{others}{besides}")
+        return [seen_as, *_foreign(fleet, found)]
     advice = "change nodeselector, tolerations or requests, or add nodes; one that an autoscaler adds may fit"
     return [Finding(level, "nodes", f"{text}{others}{besides}", advice)]
+
+
+def _foreign(fleet: Fleet, found: Sequence[str]) -> list[Finding]:
+    """Platforms that the builder's node is said to build and that none of the cluster's runs."""
+    foreign = sorted(str(one) for one in fleet.node.platforms if one.architecture not in found)
+    if not foreign or fleet.options.qemu:
+        return []
+    advice = "add nodes of that architecture, or qemu.install=true where none emulates it yet"
+    return [Finding(Level.WARNING, "platforms", f"no fitting node runs {', '.join(foreign)} natively", advice)]
 
 
 def _why_not(spec: Mapping[str, Any], node: Mapping[str, Any]) -> str:

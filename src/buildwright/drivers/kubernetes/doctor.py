@@ -202,7 +202,7 @@ class _Examiner:
         if isinstance(nodes, BuildwrightError):
             found.append(Finding(Level.UNKNOWN, "nodes", _unread(nodes, "list nodes")))
         else:
-            found += checks.nodes(checks.example(self._fleet), _items(nodes), level)
+            found += checks.nodes(self._fleet, _items(nodes), level)
         if self._fleet.options.claim:
             if isinstance(classes, BuildwrightError):
                 found.append(Finding(Level.UNKNOWN, "storage class", _unread(classes, "list storageclasses")))
