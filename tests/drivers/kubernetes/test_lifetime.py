@@ -61,6 +61,13 @@ def test_pods_that_are_not_ours_are_used_and_never_changed(tmp_path: Path) -> No
     asyncio.run(scenario())
 
 
+def test_options_without_effect_on_pods_of_others_are_named(tmp_path: Path) -> None:
+    more = {"replicas": "2", "owner": "auto", "persistent-volume-claim.requests.storage": "1Gi"}
+    (said,) = driver_of(tmp_path, KEY, **UNMANAGED, **more).traits.warnings
+    assert said.endswith(": --buildkitd-config, owner, persistent-volume-claim.requests.storage, replicas")
+    assert driver_of(tmp_path, **UNMANAGED, loadbalance="random").traits.warnings == ()
+
+
 def test_a_pod_without_buildkit_is_told_and_not_tried_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with ApiServer() as server:

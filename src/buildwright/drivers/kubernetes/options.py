@@ -30,6 +30,9 @@ TEMPLATE = "podtemplate"
 FROM_FILES = ("affinity", "topologyspread", TEMPLATE)
 """Options whose value may be `@` and a file's name when a builder is created."""
 
+FOR_ALL_PODS = ("context", "default-load", "labels", "loadbalance", "managed", "namespace", "timeout")
+"""Options that matter for pods that are not ours, too."""
+
 _ENVIRONMENT = re.compile(r"[ -<>-~]+", re.ASCII)
 
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
