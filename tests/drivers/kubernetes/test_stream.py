@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from buildwright.drivers.kubernetes import inquiry, tail
 from buildwright.drivers.kubernetes import stream as pod_stream
-from buildwright.drivers.kubernetes import tail
 from buildwright.drivers.kubernetes.death import Death
 from buildwright.drivers.kubernetes.stream import PodStream
 from buildwright.errors import ConnectionLostError, DaemonLostError
@@ -33,6 +33,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LEAVING", "LEARNING", "LAST_WORDS", "PING_AFTER", "DOUBT", "ASKING", "PATIENCE", "AGAIN"):
         monkeypatch.setattr(pod_stream, name, getattr(pod_stream, name) / 5)
     monkeypatch.setattr(pod_stream, "PATIENCE", 1.0)
+    monkeypatch.setattr(inquiry, "GRACE", inquiry.GRACE / 5)
     monkeypatch.setattr(tail, "LATER", 0.0)
 
 

@@ -12,7 +12,10 @@ from buildwright.kube.api import FORBIDDEN, POD, Cluster
 from buildwright.kube.objects import Pod
 
 GRACE = 0.5
-"""Seconds that the API server's own answer may come after that of the node, which is not waited for any longer."""
+"""Seconds that a node has for its answer after that of the API server, before it counts as lost."""
+
+_UNREACHED = "dialing backend"
+"""How an API server says that it could not connect to a kubelet (its exec proxy)."""
 
 
 class Answer(Enum):
@@ -32,19 +35,27 @@ async def inquire(cluster: Cluster, pod: Pod, container: str, tail: Tail, *, lim
     server = asyncio.create_task(_server_answers(cluster, pod), name="question to the API server")
     try:
         await asyncio.wait((node,), timeout=limit - GRACE)
-        if node.done() and node.result():
-            return Answer.NODE
-        await asyncio.wait((node, server), timeout=GRACE)
-        if node.done() and node.result():
-            return Answer.NODE
-        return Answer.SERVER if server.done() and server.result() else Answer.NOBODY
+        if node.done():
+            await asyncio.wait((server,), timeout=0.0 if node.result() else GRACE)
+            return _judged(node.result(), server)
+        # A server that has only just come back says nothing about its nodes.
+        before = _judged(False, server)
+        await asyncio.wait((node,), timeout=GRACE)
+        return _judged(node.result(), server) if node.done() else before
     finally:
         for task in (node, server):
             task.cancel()
         await asyncio.wait((node, server))
 
 
-async def _node_answers(cluster: Cluster, pod: Pod, container: str, tail: Tail) -> bool:
+def _judged(node: bool | None, server: asyncio.Task[bool]) -> Answer:
+    if node:
+        return Answer.NODE
+    return Answer.SERVER if node is False and server.done() and server.result() else Answer.NOBODY
+
+
+async def _node_answers(cluster: Cluster, pod: Pod, container: str, tail: Tail) -> bool | None:
+    """None when it could not be asked."""
     try:
         await tail.fetch()
         return True
@@ -53,16 +64,18 @@ async def _node_answers(cluster: Cluster, pod: Pod, container: str, tail: Tail) 
             return await _runs_commands(cluster, pod, container)
         return error.status < 500
     except BuildwrightError:
-        return False
+        return None
 
 
-async def _runs_commands(cluster: Cluster, pod: Pod, container: str) -> bool:
+async def _runs_commands(cluster: Cluster, pod: Pod, container: str) -> bool | None:
     """For who may not read logs. Whatever becomes of the command, a node that says so lives."""
     try:
-        await pod_exec.output_of(cluster, pod.name, container, ("true",))
-        return True
+        _, end = await pod_exec.output_of(cluster, pod.name, container, ("true",))
+        return _UNREACHED not in end.message
+    except ClusterError as error:
+        return error.status < 500
     except BuildwrightError:
-        return False
+        return None
 
 
 async def _server_answers(cluster: Cluster, pod: Pod) -> bool:
