@@ -112,6 +112,29 @@ def test_what_may_not_be_read_is_unknown_and_no_failure(tmp_path: Path) -> None:
     run(tmp_path, scenario, **{"persistent-volume-claim.requests.storage": "1Gi"})
 
 
+def test_rights_that_cannot_be_asked_for_are_unknown(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, node: Node) -> None:
+        server.refuse["create", "selfsubjectaccessreviews"] = Refusal(500, "InternalError", "etcd is away")
+        found = await examined(node)
+        assert found["rights"].level is Level.UNKNOWN
+        assert "etcd is away" in found["rights"].text
+        assert "rights to build" not in found
+
+    run(tmp_path, scenario)
+
+
+def test_a_builder_that_runs_needs_no_right_to_be_made_where_its_workload_is_not_shown(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, node: Node) -> None:
+        await make("kubernetes", node).start(Sink())
+        server.denied = {("get", "deployments"), ("create", "deployments")}
+        server.refuse["get", "deployments"] = FORBIDDEN
+        found = await examined(node)
+        assert found["rights to build"].level is Level.FAILED
+        assert found["rights to manage"].level is Level.WARNING
+
+    run(tmp_path, scenario)
+
+
 def test_what_options_name_is_looked_for(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, node: Node) -> None:
         server.denied = {("create", "pods")}

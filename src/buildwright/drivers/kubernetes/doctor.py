@@ -98,12 +98,15 @@ class _Examiner:
         found = [Pod.read(item) for item in _items(pods.result())]
         state = _state(workload.result() if workload else None, options.managed)
         self._result.running = any(pod.ready for pod in found)
-        make = options.managed and (state is None or state.idle)
+        make = options.managed and (state.idle if state else not self._result.running)
         level = Level.FAILED if make else Level.WARNING
         say = self._result.findings
-        for error in {str(review.result()) for _, review in reviews if isinstance(review.result(), BuildwrightError)}:
-            say.append(Finding(Level.UNKNOWN, "rights", error))
-        say += checks.allowed([right for right in missing if right is not _TRYING], wanted, self._seen, make=make)
+        unasked = {
+            right: error for right, review in reviews if isinstance(error := review.result(), BuildwrightError)
+        }
+        say += [Finding(Level.UNKNOWN, "rights", text) for text in sorted({str(error) for error in unasked.values()})]
+        asked = [right for right in wanted if right not in unasked]
+        say += checks.allowed([right for right in missing if right is not _TRYING], asked, self._seen, make=make)
         if not isinstance(pods.result(), BuildwrightError):
             say += self._readiness(state, found, workload.result() if workload else None)
         if options.managed:
