@@ -1,8 +1,10 @@
-"""A builder in a real cluster is changed, changed back when that fails, and put right when someone meddles."""
+"""A builder in a real cluster is changed, changed back when that fails, put right when someone meddles, and made by
+many at once."""
 
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,3 +61,29 @@ def test_a_builder_of_buildx_is_changed_and_changed_back(cluster: Cluster, names
     cluster.buildx("rm", "kube", config=config)
     left = cluster.kubectl("-n", namespace, "get", "deployments,secrets", "-o", "name").stdout
     assert left == ""
+
+
+def test_many_jobs_make_one_builder(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+    argv = (
+        "create", "--driver", "kubernetes", "--driver-opt", f"namespace={namespace},replicas=2", "--name", "kube",
+        "--buildkitd-config", cluster.buildkitd_config, "--bootstrap", "--timeout", "60s",
+    )  # fmt: skip
+    stores = [tmp_path / f"job{number}" for number in range(6)] + [tmp_path / "shared"] * 6
+    with ThreadPoolExecutor(len(stores)) as jobs:
+        made = list(jobs.map(lambda store: cluster.buildwright(*argv, config=store, check=False), stores))
+    assert [(job.returncode, job.stdout) for job in made] == [(0, "kube\n")] * len(stores), made
+    kinds = "deployments,replicasets,configmaps,poddisruptionbudgets"
+    found = cluster.kubectl("-n", namespace, "get", kinds, "-l", "builder=kube", "-o", "name").stdout.split()
+    assert [name.partition("/")[0] for name in found] == [
+        "deployment.apps",
+        "replicaset.apps",
+        "configmap",
+        "poddisruptionbudget.policy",
+    ]
+    assert cluster.buildwright("inspect", "kube", config=stores[0]).stdout.count("running") == 2
+    other = cluster.buildwright(
+        "create", "--driver", "kubernetes", "--driver-opt", f"namespace={namespace}", "--name", "kube",
+        config=tmp_path / "shared", check=False,
+    )  # fmt: skip
+    assert "replicas: 2 -> none" in last_line(other.stderr)
+    assert "buildwright update kube" in last_line(other.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,9 +16,6 @@ from buildwright.errors import NotReadyError
 from buildwright.model.node import Node
 from buildwright.testing.drivers import Sink, serve_daemon
 from buildwright.testing.kube import ApiServer, Refusal
-
-if TYPE_CHECKING:
-    from tests.conftest import Cluster
 
 FILES = {"buildkitd.toml": b"debug = true\n", "certs/r.io/key.pem": b"-----BEGIN PRIVATE KEY-----\n"}
 Scenario = Callable[[ApiServer, Callable[[], Driver]], Awaitable[None]]
@@ -136,32 +133,3 @@ def test_files_that_may_be_replaced_but_not_read_are_replaced(tmp_path: Path) ->
         assert server.objects["configmaps", "default", "b0-config"]["data"] == {"buildkitd.toml": "debug = true\n"}
 
     run(tmp_path, scenario)
-
-
-@pytest.mark.cluster
-def test_many_starts_in_a_cluster_make_one_builder_for_all(cluster: Cluster, namespace: str) -> None:
-    options = {"namespace": namespace, "replicas": "2"}
-    address = "kubernetes:///kb?deployment={}&kubeconfig={}"
-    drivers = [
-        make(
-            "kubernetes",
-            Node(name="kb0", endpoint=address.format(number, cluster.kubeconfig), driver_opts=options, files=FILES),
-        )
-        for number in range(50)
-    ]
-
-    async def use() -> None:
-        await together(drivers)
-        for driver in drivers[:3]:
-            assert len((await driver.info()).instances) == 2
-
-    asyncio.run(use())
-    kinds = "deployments,replicasets,configmaps,secrets,poddisruptionbudgets"
-    found = cluster.kubectl("-n", namespace, "get", kinds, "-l", "builder=kb", "-o", "name").stdout.split()
-    assert [name.partition("/")[0] for name in found] == [
-        "deployment.apps",
-        "replicaset.apps",
-        "configmap",
-        "secret",
-        "poddisruptionbudget.policy",
-    ]
