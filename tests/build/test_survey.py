@@ -88,6 +88,7 @@ def test_a_node_that_does_not_answer_is_given_up_after_the_timeout(monkeypatch: 
     state = asked(monkeypatch, None, NodeInfo(status=NodeStatus.INACTIVE), timeout=0.01)
     assert isinstance(state.nodes[0].error, NotReadyError)
     assert str(state.nodes[0].error) == "no answer within 10ms"
+    assert [node.node.name for node in state.startable] == ["n0", "n1"], "a start asks again, with time"
     assert state.nodes[1].error is None
 
 
