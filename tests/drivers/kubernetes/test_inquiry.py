@@ -13,6 +13,7 @@ from buildwright.drivers.kubernetes.inquiry import Answer, inquire
 from buildwright.drivers.kubernetes.tail import Tail
 from buildwright.kube.api import Cluster
 from buildwright.kube.config import load
+from buildwright.kube.frames import ExecEnd
 from buildwright.kube.objects import Pod
 from buildwright.testing.kube import ApiServer, Refusal, pod
 from buildwright.wire.stream import ByteStream
@@ -89,6 +90,16 @@ def test_who_may_not_read_logs_has_a_command_run(
         server.exec_handler = handler  # type: ignore[assignment]
 
     assert asked(tmp_path, prepare) == (answer, ())
+
+
+def test_a_command_that_reached_no_kubelet_proves_no_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = 'error sending request: Post "https://10.0.0.1:10250/exec/d/p/c": dial tcp 10.0.0.1:10250: refused'
+
+    async def unreached(*_: object) -> tuple[bytes, ExecEnd]:
+        return b"", ExecEnd(success=False, message=f"Internal error occurred: {refused}")
+
+    monkeypatch.setattr(inquiry.pod_exec, "output_of", unreached)
+    assert asked(tmp_path, lambda server: server.refuse.update({("log", "pods"): FORBIDDEN}))[0] is Answer.SERVER
 
 
 def test_a_server_that_answers_at_the_last_moment_proves_nothing(

@@ -14,8 +14,8 @@ from buildwright.kube.objects import Pod
 GRACE = 0.5
 """Seconds that a node has for its answer after that of the API server, before it counts as lost."""
 
-_UNREACHED = "dialing backend"
-"""How an API server says that it could not connect to a kubelet (its exec proxy)."""
+_UNREACHED = "error sending request"
+"""How an API server says that it could not connect to a kubelet (client-go, transport/spdy)."""
 
 
 class Answer(Enum):
