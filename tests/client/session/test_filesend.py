@@ -211,6 +211,22 @@ def test_a_build_can_be_cancelled_while_nobody_reads_its_output() -> None:
     os.close(reading)
 
 
+@pytest.mark.parametrize("kind", ["stream", "device", "file"])
+def test_what_cannot_be_taken_back_is_told_before_it_is_written(tmp_path: Path, kind: str) -> None:
+    stream, seen = io.BytesIO(), list[bytes]()
+    target: Target = FileTarget("/dev/null" if kind == "device" else str(tmp_path / "out"))
+    if kind == "stream":
+        target = StreamTarget(stream)
+    service = FileSend({0: target}, on_stream=lambda: seen.append(stream.getvalue()))
+
+    async def run() -> None:
+        async with served(service) as channel, channel.call(SEND, timeout=60) as call:
+            await export(call, (b"one", b"two"))
+
+    asyncio.run(run())
+    assert seen == ([] if kind == "file" else [b""])
+
+
 @pytest.mark.parametrize("metadata", [(), (("buildkit-attachable-exporter-id", "0"),)])
 def test_the_exporters_index_chooses_the_target(tmp_path: Path, metadata: Metadata) -> None:
     exported(FileTarget(str(tmp_path / "a")), b"a", metadata=metadata)
