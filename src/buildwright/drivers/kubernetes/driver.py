@@ -126,9 +126,8 @@ class KubernetesDriver:
 
         cluster = await connect(self._fleet)
         try:
-            await self._expect(cluster)
             for attempt in range(_ATTEMPTS):
-                pod = await self._choose(cluster, affinity)
+                pod = await self._choose(cluster, affinity, wait=not attempt)
                 container = container_of(pod)
                 try:
                     stream = await pod_exec.connect(cluster, pod.name, container, ("buildctl", "dial-stdio"))
@@ -188,17 +187,16 @@ class KubernetesDriver:
     async def _any_ready(self, cluster: Cluster) -> bool:
         return any(pod.ready for pod in await self._pods(cluster))
 
-    async def _expect(self, cluster: Cluster) -> None:
-        """Wait a while for a pod if one is due: a workload replaces those that went just now."""
-        if self._fleet.options.managed and not await self._any_ready(cluster):
-            with suppress(NotReadyError, TimeoutError):
-                async with asyncio.timeout(_REPLACEMENT):
-                    await boot.wait(cluster, self._fleet, 1, Step(Unseen(), ""), self._losses.whole, made=False)
-
-    async def _choose(self, cluster: Cluster, affinity: str) -> Pod:
+    async def _choose(self, cluster: Cluster, affinity: str, *, wait: bool) -> Pod:
+        """A pod to build in; with `wait` one that is due is waited for: a workload replaces those that just went."""
         pods = await self._pods(cluster)
         builds = await self._builds(cluster, pods)
         chosen = choose(self._losses.whole(pods), affinity, self._fleet.options.load_balance, builds)
+        if chosen is None and wait and self._fleet.options.managed:
+            with suppress(NotReadyError, TimeoutError):
+                async with asyncio.timeout(_REPLACEMENT):
+                    await boot.wait(cluster, self._fleet, 1, Step(Unseen(), ""), self._losses.whole, made=False)
+            return await self._choose(cluster, affinity, wait=False)
         if chosen is None:
             waiting = Boot(self._fleet.options.replicas)
             waiting.feed_pods(pods)
