@@ -137,6 +137,18 @@ def test_a_claim_outlives_its_builder_when_it_is_kept(cluster: Any, namespace: s
     cluster.kubectl("-n", namespace, "wait", "--for=delete", "pvc/buildkitd-kb0-0", "--timeout=60s")
 
 
+def test_a_rootless_daemon_may_write_to_its_volume(cluster: Any, namespace: str) -> None:
+    options = {"rootless": "true", "persistent-volume-claim.requests.storage": "1Gi"}
+    driver = driver_of(cluster.kubeconfig, namespace, **options)
+
+    async def use() -> None:
+        await driver.start(Sink())
+        assert await workers(driver)
+        await driver.remove()
+
+    asyncio.run(use())
+
+
 def test_a_list_of_kubeconfig_files_is_used(cluster: Any, namespace: str, tmp_path: Path) -> None:
     listed = os.pathsep.join((f"{tmp_path}/missing", str(cluster.kubeconfig)))
     assert asyncio.run(driver_of(listed, namespace).info()).status is NodeStatus.INACTIVE
