@@ -27,7 +27,7 @@ BIN = CACHE / "bin"
 HERE = Path(sys.executable).parent
 FOR_US = ("--for", str(os.getpid()))
 MEMORY_DISK = Path("/dev/shm")
-HANGS = 60
+HANGS = 30
 """Seconds after which a program that lost its pod counts as one that hangs."""
 
 # the whole context is asked for, and nothing of it is copied again

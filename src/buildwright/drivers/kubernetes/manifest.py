@@ -1,8 +1,8 @@
 """A node's objects in the cluster, as pure functions of its options.
 
-The form is that of buildx (driver/kubernetes/manifest), so that either tool uses what the other made. It differs: a
-startup probe waits for the daemon, so that no period is lost; ephemeral-storage requests are requests; a rootless
-daemon is told where its configuration is; a claim leaves the other mounts as they are; private keys are in Secrets.
+The form is that of buildx (driver/kubernetes/manifest), so that either tool uses what the other made. It differs:
+the readiness probe waits for the daemon, so that no period is lost; ephemeral-storage requests are requests; a
+rootless daemon is told where its configuration is; a claim leaves other mounts alone; private keys are in Secrets.
 """
 
 from __future__ import annotations
@@ -41,23 +41,17 @@ APPARMOR_FIELD = (1, 30)
 
 Manifest = dict[str, Any]
 
-_ANSWERS = ["buildctl", "debug", "workers"]
-_STARTUP = {
-    "exec": {"command": ["sh", "-c", "buildctl --wait debug workers || exec buildctl debug workers"]},
-    "periodSeconds": 1,
-    "timeoutSeconds": 10,
-    "failureThreshold": 120,
-}
-"""Waits until the daemon answers (--wait came with BuildKit 0.12), so that no period is lost: the kubelet may miss a
-container's start with its first probe, and asks for readiness at once when this one has succeeded."""
 _READINESS = {
-    "exec": {"command": _ANSWERS},
-    "periodSeconds": 30,
-    "timeoutSeconds": 60,
-    "failureThreshold": 3,
+    "exec": {"command": ["sh", "-c", "buildctl --wait debug workers || exec buildctl debug workers"]},
+    "periodSeconds": 5,
+    "timeoutSeconds": 10,
+    "failureThreshold": 6,
 }
+"""The kubelet asks as soon as the container runs, and this waits for the daemon (--wait came with BuildKit 0.12). A
+missed moment costs one period. A startup probe would be asked only at its own ticks, never at once."""
 _LIVENESS = {
-    "exec": {"command": _ANSWERS},
+    "exec": {"command": ["buildctl", "debug", "workers"]},
+    "initialDelaySeconds": 30,
     "periodSeconds": 30,
     "timeoutSeconds": 60,
     "failureThreshold": 10,
@@ -193,7 +187,6 @@ def _pod(name: str, node: Node, options: Options, *, apparmor_field: bool) -> Ma
             args=_arguments(node, options), env=[{"name": k, "value": options.env[k]} for k in sorted(options.env)]
         ),
         "securityContext": _security(options, apparmor_field=apparmor_field),
-        "startupProbe": _STARTUP,
         "readinessProbe": _READINESS,
         "livenessProbe": _LIVENESS,
         **_given(lifecycle=drain.hook(options.drain), resources=_resources(options), volumeMounts=mounts),
