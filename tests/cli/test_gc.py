@@ -15,7 +15,7 @@ import pytest
 
 from buildwright.cli.command import Context
 from buildwright.cli.main import main
-from buildwright.drivers.kubernetes.lease import written
+from buildwright.drivers.kubernetes.building.lease import written
 from buildwright.testing.kube import ApiServer, Refusal, pod
 
 if TYPE_CHECKING:

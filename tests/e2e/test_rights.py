@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from buildwright.drivers.kubernetes.checkup.rights import Right, Role, of_role, rights
+from buildwright.drivers.kubernetes.checkup.role import rules
 from buildwright.drivers.kubernetes.fleet import Fleet
-from buildwright.drivers.kubernetes.rights import Right, Role, of_role, rights
-from buildwright.drivers.kubernetes.role import rules
 from buildwright.model.node import Node
 from tests.e2e.test_failures import assert_one_sentence, folder
 

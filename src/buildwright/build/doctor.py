@@ -60,7 +60,7 @@ async def _node(
     planned: bool,
 ) -> NodeReport:
     if builder.driver == "kubernetes":
-        from buildwright.drivers.kubernetes import doctor
+        from buildwright.drivers.kubernetes.checkup import doctor
         from buildwright.drivers.kubernetes.fleet import Fleet
 
         seen = await doctor.examine(Fleet.of(node), planned=planned)

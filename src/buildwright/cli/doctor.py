@@ -61,7 +61,7 @@ async def _builder(values: Values, context: Context) -> tuple[Builder, bool]:
 
 def _roles(builder: Builder, role: str, *, planned: bool) -> str:
     from buildwright.builders.open import driver_for
-    from buildwright.drivers.kubernetes.role import for_nodes
+    from buildwright.drivers.kubernetes.checkup.role import for_nodes
 
     if builder.driver != "kubernetes":
         driver_for(builder, builder.nodes[0])

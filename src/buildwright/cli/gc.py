@@ -11,7 +11,7 @@ from buildwright.errors import BuildwrightError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from buildwright.drivers.kubernetes.leftovers import Leftover
+    from buildwright.drivers.kubernetes.lifecycle.leftovers import Leftover
     from buildwright.kube.api import Cluster
 
 _HEADER = ("OBJECT", "NAMESPACE", "BUILDER", "AGE", "LAST USED", "WHY")
@@ -25,7 +25,7 @@ async def run(values: Values, context: Context) -> int:
     everywhere = values.boolean("all-namespaces")
     if everywhere and values.given("namespace"):
         raise UsageError("--namespace and --all-namespaces exclude each other: leave one of them out")
-    from buildwright.drivers.kubernetes.collect import collect, look
+    from buildwright.drivers.kubernetes.lifecycle.collect import collect, look
 
     async with await _cluster(values, context) as cluster:
         where = "any namespace" if everywhere else f"namespace {cluster.namespace}"

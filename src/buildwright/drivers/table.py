@@ -24,7 +24,7 @@ def _settled_kubernetes(options: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _reconciliation(before: Node, after: Node) -> Update:
-    from buildwright.drivers.kubernetes.reconcile import Reconciliation
+    from buildwright.drivers.kubernetes.lifecycle.reconcile import Reconciliation
 
     return Reconciliation(before, after)
 

@@ -6,8 +6,8 @@ import asyncio
 import time
 from pathlib import Path
 
+from buildwright.drivers.kubernetes.building.lease import written
 from buildwright.drivers.kubernetes.choose import affinity
-from buildwright.drivers.kubernetes.lease import written
 from buildwright.drivers.table import make
 from buildwright.model.node import Node
 from buildwright.testing.drivers import Sink, serve_daemon

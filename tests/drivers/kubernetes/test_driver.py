@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from buildwright.drivers.driver import Driver, NodeInfo, NodeStatus
-from buildwright.drivers.kubernetes import stream as pod_stream
-from buildwright.drivers.kubernetes.lease import written
+from buildwright.drivers.kubernetes.building import stream as pod_stream
+from buildwright.drivers.kubernetes.building.lease import written
 from buildwright.drivers.table import make
 from buildwright.errors import ClusterError, ConfigurationError, ConnectError, ConnectionLostError, NotReadyError
 from buildwright.model.node import Node

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from buildwright.drivers.driver import Driver, NodeStatus
-from buildwright.drivers.kubernetes import objects
+from buildwright.drivers.kubernetes.lifecycle import objects
 from buildwright.drivers.table import make
 from buildwright.errors import NotReadyError
 from buildwright.model.node import Node

@@ -10,16 +10,18 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 from buildwright.drivers.driver import Driver, Instance, NodeInfo, NodeStatus, Traits, quiet
-from buildwright.drivers.kubernetes import boot, gc, objects
+from buildwright.drivers.kubernetes.building.lease import Keeper, LeasedStream, leases
+from buildwright.drivers.kubernetes.building.stream import PodStream
 from buildwright.drivers.kubernetes.choose import choose, container_of
 from buildwright.drivers.kubernetes.fleet import Fleet, Losses
 from buildwright.drivers.kubernetes.identity import connect
-from buildwright.drivers.kubernetes.lease import Keeper, LeasedStream, leases
+from buildwright.drivers.kubernetes.lifecycle import objects
+from buildwright.drivers.kubernetes.manifests import gc
 from buildwright.drivers.kubernetes.options import CLAIM as CLAIM_OPTION
 from buildwright.drivers.kubernetes.options import FOR_ALL_PODS, LoadBalance
 from buildwright.drivers.kubernetes.placement import PLATFORM_ANNOTATION
-from buildwright.drivers.kubernetes.readiness import Boot
-from buildwright.drivers.kubernetes.stream import PodStream
+from buildwright.drivers.kubernetes.startup import boot
+from buildwright.drivers.kubernetes.startup.readiness import Boot
 from buildwright.drivers.steps import Step, Unseen, step
 from buildwright.drivers.values import human
 from buildwright.errors import ClusterError, ConnectError, NotReadyError, UsageError

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from buildwright.drivers.kubernetes import manifest
+from buildwright.drivers.kubernetes.manifests import manifest
 from buildwright.drivers.kubernetes.name import builder_of, object_name
 from buildwright.drivers.kubernetes.options import Options, parse
 from buildwright.kube.api import DEPLOYMENT, STATEFUL_SET, Kind

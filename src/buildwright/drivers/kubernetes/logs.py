@@ -11,7 +11,7 @@ from typing import Any
 from buildwright.drivers.kubernetes.choose import container_of
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.identity import connect
-from buildwright.drivers.kubernetes.words import describe
+from buildwright.drivers.kubernetes.startup.words import describe
 from buildwright.errors import BuilderNotFoundError, BuildwrightError, ClusterError, ConnectError
 from buildwright.kube.api import FORBIDDEN, POD, Cluster
 from buildwright.kube.follow import follow as follow_objects

@@ -1,0 +1,1 @@
+"""Examining a builder and its cluster: rights, Pod Security, storage, registries, clocks."""

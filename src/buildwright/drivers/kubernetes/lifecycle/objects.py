@@ -1,0 +1,228 @@
+"""Making and removing a node's objects in the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from buildwright.drivers.kubernetes.building.lease import leases
+from buildwright.drivers.kubernetes.fleet import Fleet
+from buildwright.drivers.kubernetes.lifecycle import claims
+from buildwright.drivers.kubernetes.lifecycle.owner import Owner, join, reference
+from buildwright.drivers.kubernetes.manifests import gc, manifest
+from buildwright.drivers.values import human
+from buildwright.errors import ClusterError, NotReadyError
+from buildwright.kube.api import (
+    CONFIG_MAP,
+    CONFLICT,
+    DISRUPTION_BUDGET,
+    FORBIDDEN,
+    NOT_FOUND,
+    SECRET,
+    Cluster,
+    Kind,
+    Object,
+)
+from buildwright.kube.objects import Workload
+from buildwright.kube.server import UNKNOWN, greet
+
+_CONTENTS = ("data", "binaryData")
+_ATTEMPTS = 5
+_GOING = 60.0
+"""Seconds for which a workload that is being deleted is waited for."""
+_POLL = 0.25
+
+
+async def create(cluster: Cluster, fleet: Fleet, workload: Mapping[str, Any] | None = None) -> None:
+    """Make what is missing. Objects that someone else has made meanwhile are as good as ours.
+
+    Others may make, remove and change the same at any moment. NotReadyError when what is being removed is not gone
+    in time. `workload` is another than the fleet's own.
+    """
+    owner = owner_of(cluster, fleet)
+    owners = [await owner.reference(cluster)] if owner else []
+    maps: Sequence[Mapping[str, Any]] = manifest.config_maps(fleet.name, fleet.node, fleet.options)
+    secrets = manifest.secrets(fleet.name, fleet.node, fleet.options)
+    for kind, items in ((CONFIG_MAP, maps), (SECRET, secrets)):
+        for item in items:
+            await _place(cluster, kind, _owned(item, owners))
+    made = await _make(cluster, fleet, _owned(workload or await accepted(cluster, fleet), owners))
+    # A removal that was under way may have taken some of them along.
+    await _restore(cluster, fleet, owners)
+    for kind, given in ((CONFIG_MAP, maps if owners else _generated(fleet, maps)), (SECRET, secrets)):
+        for item in given:
+            await _hand_over(cluster, kind, item["metadata"]["name"], reference(fleet.kind, made))
+    await _budget(cluster, fleet, reference(fleet.kind, made))
+
+
+async def _place(cluster: Cluster, kind: Kind, item: Mapping[str, Any]) -> None:
+    """Make a file object, or change one that has other files; to whom that belongs stays."""
+    name = item["metadata"]["name"]
+    for attempt in range(_ATTEMPTS):
+        try:
+            if await cluster.create(item, kind) is not None:
+                return
+            found = await _seen(cluster, kind, name)
+            if found is not None and all(item.get(field) == found.get(field) for field in _CONTENTS):
+                return
+            owners = (found or {}).get("metadata", {}).get("ownerReferences", ())
+            await cluster.replace(_owned(item, owners), kind)
+            return
+        except ClusterError as error:
+            if error.status not in (CONFLICT, NOT_FOUND) or attempt == _ATTEMPTS - 1:
+                raise
+
+
+async def _seen(cluster: Cluster, kind: Kind, name: str) -> Object | None:
+    """The object, None also where it may be replaced but not read."""
+    try:
+        return await cluster.get(kind, name)
+    except ClusterError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return None
+
+
+async def _make(cluster: Cluster, fleet: Fleet, item: Mapping[str, Any]) -> Object:
+    """Make the workload, or join those who have made it."""
+    for _ in range(int(_GOING / _POLL)):
+        if (made := await cluster.create(item, fleet.kind)) is not None:
+            return made
+        found = await cluster.get(fleet.kind, fleet.name)
+        if found is not None and not leaving(found):
+            await adopt(cluster, fleet, found)
+            return found
+        await asyncio.sleep(_POLL)
+    raise NotReadyError(
+        f"{fleet.kind.kind} {fleet.name} in namespace {cluster.namespace} is being deleted and is not gone after "
+        f"{_GOING:.0f} seconds: see its finalizers, or try again later"
+    )
+
+
+async def _restore(cluster: Cluster, fleet: Fleet, owners: Sequence[Mapping[str, str]] = ()) -> None:
+    """Make the file objects that are missing, since pods wait for them for ever. Who may not, leaves it to others."""
+    for kind, make in ((CONFIG_MAP, manifest.config_maps), (SECRET, manifest.secrets)):
+        for item in make(fleet.name, fleet.node, fleet.options):
+            try:
+                await cluster.create(_owned(item, owners), kind)
+            except ClusterError as error:
+                if error.status != FORBIDDEN:
+                    raise
+
+
+def leaving(item: Object) -> bool:
+    return bool(item["metadata"].get("deletionTimestamp"))
+
+
+async def accepted(cluster: Cluster, fleet: Fleet) -> Mapping[str, Any]:
+    """The workload as the server's release takes it."""
+    if not fleet.options.rootless:
+        return fleet.workload
+    release = (await greet(cluster.config)).release
+    apparmor_field = release == UNKNOWN or release >= manifest.APPARMOR_FIELD
+    return manifest.workload(fleet.name, fleet.node, fleet.options, apparmor_field=apparmor_field)
+
+
+async def _budget(cluster: Cluster, fleet: Fleet, workload: Mapping[str, str]) -> None:
+    """Without the right to make one, builds go on unprotected from the beginning of an eviction."""
+    item = manifest.budget(fleet.name, fleet.node, fleet.options)
+    if item is None:
+        return
+    try:
+        if await cluster.create(_owned(item, [workload]), DISRUPTION_BUDGET) is not None:
+            return
+    except ClusterError as error:
+        if error.status not in (FORBIDDEN, NOT_FOUND):
+            raise
+        return
+    # The one of a workload before is about to go with that.
+    await _hand_over(cluster, DISRUPTION_BUDGET, fleet.name, workload)
+
+
+def owner_of(cluster: Cluster, fleet: Fleet) -> Owner | None:
+    """The pod that the builder shall belong to; DriverOptionError when it cannot."""
+    return Owner.of(fleet.options.owner, cluster.namespace) if fleet.options.owner else None
+
+
+async def adopt(cluster: Cluster, fleet: Fleet, found: Object) -> None:
+    """Let a workload that others have made for their pods go with the last of them and of ours."""
+    owner = owner_of(cluster, fleet)
+    if owner:
+        await join(cluster, fleet.kind, found, owner)
+
+
+async def wake(cluster: Cluster, fleet: Fleet, found: Object | None) -> int:
+    """Make the workload if none was `found`, and let it have pods if it was stopped; how many it shall have."""
+    if found is None or leaving(found):
+        await create(cluster, fleet)
+        return fleet.options.replicas
+    await _restore(cluster, fleet)
+    if wanted := Workload.read(found).replicas:
+        return wanted
+    await cluster.patch(fleet.kind, fleet.name, {"spec": {"replicas": fleet.options.replicas}})
+    return fleet.options.replicas
+
+
+async def stop(cluster: Cluster, fleet: Fleet, tell: Callable[[str], None]) -> None:
+    """Let the workload have no pods, and keep all else of it; `tell` hears of builds that run on meanwhile."""
+    found = await cluster.get(fleet.kind, fleet.name)
+    if found is None or not Workload.read(found).replicas:
+        return
+    try:
+        await cluster.patch(fleet.kind, fleet.name, {"spec": {"replicas": 0}})
+    except ClusterError as error:
+        if error.status != NOT_FOUND:
+            raise
+        return
+    await _tell_builds(cluster, fleet, "stopped", tell)
+
+
+async def _tell_builds(cluster: Cluster, fleet: Fleet, what: str, tell: Callable[[str], None]) -> None:
+    """Say who builds on the pods that are about to end; nothing where leases may not be read."""
+    try:
+        found = await leases(cluster, fleet.labels)
+    except ClusterError:
+        return
+    now = time.time() + ((await greet(cluster.config)).skew or 0.0 if found else 0.0)
+    holders = sorted(lease.holder for lease in found if lease.valid(now))
+    if holders:
+        bound = f"go on for up to {human(fleet.options.drain)}" if fleet.options.drain else "are lost"
+        tell(f"node {fleet.node.name} is {what} while it builds: the builds of {', '.join(holders)} {bound}")
+
+
+async def remove(cluster: Cluster, fleet: Fleet, *, keep_state: bool, tell: Callable[[str], None]) -> None:
+    """Remove all of it; `tell` hears of builds that run on, and of every claim before it goes unless `keep_state`."""
+    if fleet.options.claim and keep_state:
+        await claims.keep(cluster, fleet, tell)
+    if await cluster.delete(fleet.kind, fleet.name):
+        await _tell_builds(cluster, fleet, "removed", tell)
+    for name in manifest.file_objects(fleet.name, fleet.node, fleet.options):
+        await cluster.delete(CONFIG_MAP, name)
+    for item in manifest.secrets(fleet.name, fleet.node, fleet.options):
+        await cluster.delete(SECRET, item["metadata"]["name"])
+    if fleet.options.claim and not keep_state:
+        await claims.remove(cluster, fleet, tell)
+
+
+async def _hand_over(cluster: Cluster, kind: Kind, name: str, workload: Mapping[str, str]) -> None:
+    """Let an object go with the workload, also when buildx, which does not know of it, removes that."""
+    try:
+        await cluster.patch(kind, name, {"metadata": {"ownerReferences": [workload]}})
+    except ClusterError as error:
+        if error.status not in (FORBIDDEN, NOT_FOUND):
+            raise
+
+
+def _owned(item: Mapping[str, Any], owners: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:
+    return {**item, "metadata": {**item["metadata"], "ownerReferences": list(owners)}} if owners else item
+
+
+def _generated(fleet: Fleet, maps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those of `maps` that buildx would not make, and so would not remove."""
+    return [] if gc.CONFIG_FILE in fleet.node.files else [item for item in maps if _configures(item)]
+
+
+def _configures(config_map: Mapping[str, Any]) -> bool:
+    return gc.CONFIG_FILE in config_map.get("data", {})

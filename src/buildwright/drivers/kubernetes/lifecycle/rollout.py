@@ -1,0 +1,107 @@
+"""Following a workload while it puts new pods in the place of former ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from buildwright.drivers.kubernetes.fleet import Fleet
+from buildwright.drivers.kubernetes.startup import boot
+from buildwright.drivers.steps import Step, step
+from buildwright.drivers.values import human
+from buildwright.errors import BuildwrightError, NotReadyError
+from buildwright.kube.api import STATEFUL_SET, Cluster, Object
+from buildwright.kube.follow import follow as states_of
+from buildwright.kube.objects import Pod
+from buildwright.model.status import StatusSink
+
+_GRACE = 30
+
+
+def settled(item: Object) -> bool:
+    """Whether every pod of a workload is ready and made from its present template, and no other is left."""
+    spec, status = item["spec"], item.get("status") or {}
+    seen = (status.get("observedGeneration") or 0) >= (item["metadata"].get("generation") or 0)
+    # A StatefulSet that has not looked at its pods yet says of both revisions that they are the present one.
+    alike = status.get("currentRevision") == status.get("updateRevision")
+    counts = [status.get(name) or 0 for name in ("replicas", "readyReplicas", "updatedReplicas")]
+    return seen and alike and all(count == spec.get("replicas", 1) for count in counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """The pods to be replaced: their uids, and how many seconds each may take to leave."""
+
+    uids: frozenset[str] = frozenset()
+    grace: float = 0.0
+
+    @classmethod
+    def of(cls, found: Object, pods: Sequence[Object]) -> Former:
+        """Those of a workload that was `found` before it changes."""
+        grace = found["spec"]["template"]["spec"].get("terminationGracePeriodSeconds")
+        return cls(frozenset(pod["metadata"]["uid"] for pod in pods), float(_GRACE if grace is None else grace))
+
+
+async def follow(cluster: Cluster, fleet: Fleet, former: Former, sink: StatusSink) -> None:
+    """Wait until the workload is settled; no-op when it is, or is not there.
+
+    Raises NotReadyError after the option `timeout`, or at once when waiting is in vain. Pods with names for good come
+    one by one, and each may wait for the builds of the one before.
+    """
+    found = await cluster.get(fleet.kind, fleet.name)
+    if found is None or settled(found):
+        return
+    want = found["spec"].get("replicas", 1)
+    limit = fleet.options.timeout
+    if fleet.kind is STATEFUL_SET:
+        limit += want * former.grace
+    patient = replace(fleet, options=replace(fleet.options, timeout=limit))
+    waiting = f"waiting for {want} pods to be ready, timeout: {human(limit)}"
+    with step(sink, f"[internal] replacing the pods of {fleet.node.name}") as shown, shown.part(waiting):
+        await _wait(cluster, patient, want, former, shown)
+
+
+async def _wait(cluster: Cluster, fleet: Fleet, want: int, former: Former, shown: Step) -> None:
+    """Until the workload is settled, or its new pods cannot become ready."""
+    seen: list[Pod] = []
+
+    def fresh(pods: Sequence[Pod]) -> list[Pod]:
+        seen[:] = pods
+        return [pod for pod in pods if pod.uid not in former.uids]
+
+    async with asyncio.TaskGroup() as group:
+        settling = group.create_task(_failure(_settle(cluster, fleet)))
+        booting = group.create_task(_failure(boot.wait(cluster, fleet, want, shown, fresh)))
+        await asyncio.wait((settling, booting), return_when=asyncio.FIRST_COMPLETED)
+        if not settling.done() and booting.result() is None:
+            # All new pods are ready; the former ones are yet to be let go.
+            await asyncio.wait((settling,), timeout=fleet.options.timeout)
+        ended = next(
+            (task for task in (settling, booting) if task.done() and (task is settling or task.result())), None
+        )
+        failure = ended.result() if ended else NotReadyError(f"node {fleet.node.name} does not let former pods go")
+        settling.cancel()
+        booting.cancel()
+    if failure is None:
+        return
+    if not isinstance(failure, NotReadyError):
+        raise failure
+    working = sum(pod.ready and pod.uid in former.uids for pod in seen)
+    raise NotReadyError(f"{failure}; {working or 'none'} of its former pods can still take builds") from failure
+
+
+async def _settle(cluster: Cluster, fleet: Fleet) -> None:
+    async with aclosing(states_of(cluster, fleet.kind, name=fleet.name)) as states:
+        async for items in states:
+            if any(settled(item) for item in items):
+                return
+
+
+async def _failure(work: Awaitable[None]) -> BuildwrightError | None:
+    try:
+        await work
+    except BuildwrightError as error:
+        return error
+    return None

@@ -1,0 +1,1 @@
+"""A node's objects as they shall be: pure functions of its options."""

@@ -1,0 +1,71 @@
+"""The last lines of a daemon's log."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from buildwright.drivers.kubernetes.building import tail as module
+from buildwright.drivers.kubernetes.building.tail import LINES, Tail
+from buildwright.errors import ClusterError
+from buildwright.kube.api import Cluster
+from buildwright.kube.config import load
+from buildwright.testing.kube import ApiServer, Refusal
+
+LAST = tuple(f"line {number}" for number in range(30))[-LINES:]
+
+
+def run(folder: Path, scenario: Callable[[ApiServer, Tail], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        async with ApiServer() as server:
+            server.logs["p"] = [f"line {number}" for number in range(30)]
+            async with Cluster(load(str(server.kubeconfig(folder)), environ={})) as cluster:
+                await scenario(server, Tail(cluster, "p", "c"))
+
+    asyncio.run(whole())
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LATER", 0.0)
+
+
+def test_a_followed_log_leaves_its_last_lines(tmp_path: Path) -> None:
+    async def scenario(_server: ApiServer, tail: Tail) -> None:
+        assert tail.lines == ()
+        await tail.run()
+        assert tail.lines == LAST
+
+    run(tmp_path, scenario)
+
+
+def test_a_log_that_may_not_be_read_leaves_none(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, tail: Tail) -> None:
+        server.refuse["log", "pods"] = Refusal(403, "Forbidden", "no")
+        await tail.run()
+        with pytest.raises(ClusterError):
+            await tail.fetch()
+        assert tail.lines == ()
+
+    run(tmp_path, scenario)
+
+
+def test_lines_are_fetched_when_none_were_followed(tmp_path: Path) -> None:
+    async def scenario(_server: ApiServer, tail: Tail) -> None:
+        await tail.fetch()
+        assert tail.lines == LAST
+
+    run(tmp_path, scenario)
+
+
+def test_what_was_followed_is_kept_when_the_container_has_another_log(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, tail: Tail) -> None:
+        await tail.run()
+        server.logs["p"] = ["a new life"]
+        await tail.fetch()
+        assert tail.lines == LAST
+
+    run(tmp_path, scenario)

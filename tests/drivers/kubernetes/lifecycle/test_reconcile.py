@@ -1,0 +1,243 @@
+"""A node's objects follow its options: what is told, what is written, and what is refused before that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buildwright.drivers.kubernetes.lifecycle.reconcile import FILES, Reconciliation
+from buildwright.drivers.table import make
+from buildwright.errors import ClusterError, DriverOptionError, NotReadyError
+from buildwright.kube.objects import Pod
+from buildwright.model.node import Node
+from buildwright.testing.drivers import Sink
+from buildwright.testing.kube import ApiServer, Refusal, pod
+
+KEY = b"-----BEGIN PRIVATE KEY-----\n"
+CLAIMED = {"persistent-volume-claim.requests.storage": "1Gi", "replicas": "2"}
+
+
+@dataclass
+class Bed:
+    """A node that has been started in a cluster in memory."""
+
+    server: ApiServer
+    node: Node
+
+    def changed(self, files: Mapping[str, bytes] | None = None, **options: str) -> Reconciliation:
+        opts = {name: value for name, value in {**self.node.driver_opts, **options}.items() if value}
+        return Reconciliation(
+            self.node, replace(self.node, driver_opts=opts, files=self.node.files if files is None else files)
+        )
+
+    def get(self, plural: str, name: str = "b0") -> Any:
+        return self.server.objects.get((plural, "default", name))
+
+    @property
+    def writes(self) -> list[tuple[str, str, str]]:
+        return [request for request in self.server.requests if request[0] in ("create", "update", "patch", "delete")]
+
+
+def on(folder: Path, scenario: Callable[[Bed], Awaitable[None]], files: Any = None, **options: str) -> None:
+    async def once() -> None:
+        async with ApiServer() as server:
+            endpoint = f"kubernetes:///b?deployment=b0&kubeconfig={server.kubeconfig(folder)}"
+            bed = Bed(server, Node(name="b0", endpoint=endpoint, driver_opts=options, files=files or {}))
+            await make("kubernetes", bed.node).start(Sink())
+            await scenario(bed)
+
+    asyncio.run(once())
+
+
+async def done(update: Reconciliation) -> tuple[str, ...]:
+    lines = await update.plan()
+    await update.apply()
+    await update.follow(Sink())
+    return lines
+
+
+def test_a_changed_option_is_told_and_done(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        update = bed.changed(replicas="2", image="i:2")
+        lines = await update.plan()
+        assert lines == (
+            "Deployment b0",
+            "  spec.replicas: 1 -> 2",
+            "  spec.template.spec.containers[buildkitd].image: moby/buildkit:buildx-stable-1 -> i:2",
+        )
+        assert bed.get("deployments")["spec"]["replicas"] == 1
+        await update.apply()
+        sink = Sink()
+        await update.follow(sink)
+        assert bed.get("deployments")["spec"]["replicas"] == 2
+        assert FILES not in bed.get("deployments")["spec"]["template"]["metadata"].get("annotations", {})
+
+    on(tmp_path, scenario)
+
+
+def test_without_a_change_nothing_is_told_or_written(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        before = dict(bed.server.objects)
+        assert await done(bed.changed()) == ()
+        assert bed.server.objects == before
+
+    on(tmp_path, scenario, {"buildkitd.toml": b"debug = true\n", "certs/key.pem": KEY}, drain="10s")
+
+
+def test_what_someone_changed_by_hand_is_put_back(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        workload = bed.get("deployments")
+        workload["spec"]["template"]["spec"]["nodeSelector"] = {"by": "hand"}
+        bed.server.put("deployments", workload)
+        bed.server.put("configmaps", {**bed.get("configmaps", "b0-config"), "data": {"other": "x"}})
+        bed.server.drop("poddisruptionbudgets", "b0")
+        lines = await done(bed.changed())
+        assert "  spec.template.spec.nodeSelector.by: hand -> none" in lines
+        assert "  data.other:" in lines
+        assert lines[-2:] == ("PodDisruptionBudget b0", "  is made")
+        assert "nodeSelector" not in bed.get("deployments")["spec"]["template"]["spec"]
+        assert bed.get("configmaps", "b0-config")["data"] == {"buildkitd.toml": "debug = true\n"}
+        (owner,) = bed.get("poddisruptionbudgets")["metadata"]["ownerReferences"]
+        assert owner["uid"] == bed.get("deployments")["metadata"]["uid"]
+
+    on(tmp_path, scenario, {"buildkitd.toml": b"debug = true\n"})
+
+
+def test_other_files_make_new_pods_and_leave_none_behind(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        owners = bed.get("secrets", "b0-config-1")["metadata"]["ownerReferences"]
+        lines = await done(bed.changed({"buildkitd.toml": b"debug = false\n", "other/key.pem": KEY}))
+        stamp = bed.get("deployments")["spec"]["template"]["metadata"]["annotations"][FILES]
+        assert f"  spec.template.metadata.annotations[{FILES}]: none -> {stamp}" in lines
+        assert bed.get("secrets", "b0-config-1")["metadata"]["ownerReferences"] == owners
+        bed.node = replace(bed.node, files={"buildkitd.toml": b"debug = false\n", "other/key.pem": KEY})
+        assert "Secret b0-config-1" in await done(bed.changed({}))
+        assert bed.get("secrets", "b0-config-1") is None
+        assert bed.get("configmaps", "b0-config") is None
+        assert bed.get("deployments")["spec"]["template"]["metadata"]["annotations"][FILES] != stamp
+
+    on(tmp_path, scenario, {"buildkitd.toml": b"debug = true\n", "certs/key.pem": KEY})
+
+
+def test_a_stopped_node_stays_so(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        await make("kubernetes", bed.node).stop()
+        assert "  spec.replicas" not in "\n".join(await done(bed.changed(image="i:2", replicas="3")))
+        assert bed.get("deployments")["spec"]["replicas"] == 0
+
+    on(tmp_path, scenario)
+
+
+def test_a_node_that_has_nothing_in_the_cluster_has_nothing_to_change(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        await make("kubernetes", bed.node).remove()
+        bed.server.requests.clear()
+        assert await done(bed.changed(labels="a=b", replicas="2")) == ()
+        assert bed.writes == []
+
+    on(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "words"),
+    [
+        ({}, {"labels": "a=b"}, '"labels" .*for good'),
+        ({}, {"persistent-volume-claim.requests.storage": "1Gi"}, "a Deployment does not become a StatefulSet"),
+        (CLAIMED, {"persistent-volume-claim.requests.storage": ""}, "a StatefulSet does not become a Deployment"),
+        (CLAIMED, {"persistent-volume-claim.requests.storage": "500Mi"}, "a volume claim of 1Gi does not shrink"),
+        (CLAIMED, {"persistent-volume-claim.accessmode": "ReadWriteMany"}, "keeps its access mode"),
+        (CLAIMED, {"persistent-volume-claim.storageclass": "fast"}, "of class"),
+    ],
+)
+def test_what_is_for_good_is_refused_and_nothing_touched(
+    tmp_path: Path, options: dict[str, str], change: dict[str, str], words: str
+) -> None:
+    async def scenario(bed: Bed) -> None:
+        bed.server.requests.clear()
+        with pytest.raises(DriverOptionError, match=rf"{words}.*create another builder"):
+            await bed.changed(**change).plan()
+        assert bed.writes == []
+
+    on(tmp_path, scenario, **options)
+
+
+def test_larger_claims_are_asked_for_and_the_workload_made_anew(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        lines = await done(bed.changed(**{"persistent-volume-claim.requests.storage": "2Gi"}))
+        assert lines[-2:] == ("PersistentVolumeClaim buildkitd-b0-1", "  spec.resources.requests.storage: 1Gi -> 2Gi")
+        for number in (0, 1):
+            claim = bed.get("persistentvolumeclaims", f"buildkitd-b0-{number}")
+            assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
+        (template,) = bed.get("statefulsets")["spec"]["volumeClaimTemplates"]
+        assert template["spec"]["resources"]["requests"]["storage"] == "2Gi"
+        uid = bed.get("statefulsets")["metadata"]["uid"]
+        assert bed.get("configmaps", "b0-config")["metadata"]["ownerReferences"][0]["uid"] == uid
+
+    on(tmp_path, scenario, **CLAIMED)
+
+
+def test_claims_that_do_not_grow_are_refused_and_nothing_touched(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        message = "the storageclass must support resize"
+        bed.server.refuse["patch", "persistentvolumeclaims"] = Refusal(403, "Forbidden", message)
+        before = dict(bed.server.objects)
+        with pytest.raises(DriverOptionError, match=rf"buildkitd-b0-0 does not grow .*{message}"):
+            await bed.changed(**{"persistent-volume-claim.requests.storage": "2Gi"}).plan()
+        assert bed.server.objects == before
+
+    on(tmp_path, scenario, **CLAIMED)
+
+
+def test_a_missing_right_is_told_before_anything_is_touched(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        message = 'deployments.apps "b0" is forbidden: User "u" cannot update resource "deployments"'
+        bed.server.refuse["update", "deployments"] = Refusal(403, "Forbidden", message)
+        before = dict(bed.server.objects)
+        with pytest.raises(ClusterError, match="cannot update"):
+            await bed.changed({"buildkitd.toml": b"debug = false\n"}).plan()
+        assert bed.server.objects == before
+
+    on(tmp_path, scenario, {"buildkitd.toml": b"debug = true\n"})
+
+
+def test_a_change_by_another_meanwhile_is_no_failure(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        update = bed.changed(image="i:2")
+        await update.plan()
+        annotated = bed.get("deployments")
+        bed.server.put(
+            "deployments", {**annotated, "metadata": {**annotated["metadata"], "annotations": {"used": "now"}}}
+        )
+        await update.apply()
+        assert bed.get("deployments")["metadata"]["annotations"]["used"] == "now"
+        assert bed.get("deployments")["spec"]["template"]["spec"]["containers"][0]["image"] == "i:2"
+
+    on(tmp_path, scenario)
+
+
+def test_new_pods_that_cannot_be_ready_end_it_with_what_still_works(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        def surge(workload: Any) -> None:
+            fresh = pod("b0-new", workload["spec"]["template"], ready=False)
+            waiting = {"reason": "InvalidImageName", "message": "no such form"}
+            fresh["status"]["phase"] = "Pending"
+            fresh["status"]["containerStatuses"][0]["state"] = {"waiting": waiting}
+            bed.server.put("pods", fresh)
+            bed.server.put("deployments", {**workload, "status": {**workload["status"], "updatedReplicas": 0}})
+
+        bed.server.controller = surge
+        update = bed.changed(image="i:2")
+        await update.plan()
+        await update.apply()
+        with pytest.raises(
+            NotReadyError, match=r"cannot become ready: pod b0-new .*; 2 of its former pods can still"
+        ):
+            await update.follow(Sink())
+        assert Pod.read(bed.get("pods", "b0-0")).ready
+
+    on(tmp_path, scenario, replicas="2")

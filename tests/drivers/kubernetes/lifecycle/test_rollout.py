@@ -1,0 +1,37 @@
+"""When a workload is done with replacing its pods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from buildwright.drivers.kubernetes.lifecycle.rollout import settled
+
+DONE = {"observedGeneration": 3, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2}
+REVISION = {"currentRevision": "b0-1", "updateRevision": "b0-1"}
+
+
+def workload(want: int = 2, **status: Any) -> dict[str, Any]:
+    return {"metadata": {"generation": 3}, "spec": {"replicas": want}, "status": {**DONE, **status}}
+
+
+@pytest.mark.parametrize("more", [{}, REVISION])
+def test_it_is_done_when_all_pods_are_new_and_ready(more: dict[str, str]) -> None:
+    assert settled(workload(**more))
+    assert settled(workload(want=0, replicas=0, readyReplicas=None, updatedReplicas=None, **more))
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"observedGeneration": 2},
+        {"replicas": 3},
+        {"readyReplicas": 1},
+        {"updatedReplicas": 1},
+        {"currentRevision": "b0-1", "updateRevision": "b0-2"},
+        {**REVISION, "updatedReplicas": None},
+    ],
+)
+def test_it_is_not_done_before(status: dict[str, Any]) -> None:
+    assert not settled(workload(**status))

@@ -1,0 +1,122 @@
+"""Containers that end again and again."""
+
+from __future__ import annotations
+
+import pytest
+
+from buildwright.drivers.kubernetes.options import parse
+from buildwright.drivers.kubernetes.startup.crashes import Crashes, Run
+from buildwright.kube.objects import Container, Pod
+
+USAGE = "   --version, -v   print the version"
+FLAG = "buildkitd: flag provided but not defined: -nonsense"
+
+
+def crashed(
+    number: int, code: int = 1, reason: str = "Error", message: str = "", name: str = "buildkitd"
+) -> tuple[Pod, Container]:
+    container = Container(
+        name=name, init=name == "qemu", restarts=number, exit_code=code, ended=reason, message=message
+    )
+    return Pod(name="b", phase="Running", containers=(container,)), container
+
+
+def after(crashes: Crashes, number: int, *lines: str, **how: str | int) -> str:
+    pod, container = crashed(number, **how)  # type: ignore[arg-type]
+    crashes.feed(pod)
+    for run in crashes.unread():
+        crashes.read(run, lines)
+    return crashes.verdict(pod, container)
+
+
+def test_two_ends_with_the_same_words_are_enough() -> None:
+    crashes = Crashes(parse({}), readable=True)
+    assert not after(crashes, 0, USAGE, FLAG)
+    said = after(crashes, 1, USAGE, FLAG)
+    assert f'ended 2 times, last with exit code 1 (Error), saying "{FLAG}"' in said
+    assert "--buildkitd-flags" in said
+
+
+def test_times_in_the_words_make_no_difference() -> None:
+    crashes = Crashes(parse({}), readable=True)
+    assert not after(crashes, 0, 'time="2026-01-01T00:00:01Z" level=fatal msg="no disk"')
+    assert "no disk" in after(crashes, 1, 'time="2026-01-01T00:00:09Z" level=fatal msg="no disk"')
+
+
+def test_other_words_get_a_third_try() -> None:
+    crashes = Crashes(parse({}), readable=True)
+    assert not after(crashes, 0, "one")
+    assert not after(crashes, 1, "two")
+    assert 'ended 3 times, last with exit code 1 (Error), saying "three"' in after(crashes, 2, "three")
+
+
+def test_without_words_it_is_the_third_end() -> None:
+    crashes = Crashes(parse({}), readable=True)
+    assert [bool(after(crashes, number)) for number in range(3)] == [False, False, True]
+
+
+def test_a_verdict_waits_for_the_words() -> None:
+    crashes = Crashes(parse({}), readable=True)
+    pod, container = crashed(5)
+    crashes.feed(pod)
+    assert not crashes.verdict(pod, container)
+    assert crashes.unread() == [Run("b", "buildkitd", 5)]
+    assert not crashes.unread()
+
+
+def test_the_end_of_a_long_run_is_no_crash_loop() -> None:
+    crashes = Crashes(parse({}))
+    container = Container(
+        name="buildkitd", waiting="CrashLoopBackOff", restarts=7, last_exit_code=1, last_seconds=3600
+    )
+    pod = Pod(name="b", phase="Running", containers=(container,))
+    crashes.feed(pod)
+    assert not crashes.verdict(pod, container)
+
+
+def test_a_stack_trace_hides_no_cause() -> None:
+    crashes = Crashes(parse({}), readable=True)
+    lines = (
+        "toml: cannot decode",
+        "failed to parse config",
+        "main.defaultConf",
+        "\tgithub.com/x/main.go:498",
+        "runtime.main",
+    )
+    assert not after(crashes, 0, *lines)
+    assert 'saying "toml: cannot decode"' in after(crashes, 1, *lines)
+
+
+def test_the_same_words_are_shown_once_and_a_few() -> None:
+    crashes = Crashes(parse({}), readable=True)
+    lines = [f"line {number}" for number in range(9)] + [FLAG, "and a trace"]
+    shown = crashes.read(Run("b", "buildkitd", 0), lines)
+    assert shown == ["line 5", "line 6", "line 7", "line 8", FLAG]
+    assert crashes.read(Run("b", "buildkitd", 1), lines) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "how", "words", "remedy"),
+    [
+        ({"limits.memory": "10Mi"}, {"code": 137, "reason": "OOMKilled"}, "", "limits.memory=10Mi"),
+        ({}, {"code": 128, "reason": "StartError", "message": "no such file"}, "", "check the driver option image"),
+        ({}, {"code": 0, "reason": "Completed"}, "", "check the driver option image"),
+        ({}, {"code": 1, "name": "qemu"}, "no binfmt_misc", "check the driver option qemu.image"),
+        ({}, {"code": 1}, "exec /usr/bin/buildkitd: exec format error", "nodeselector=kubernetes.io/arch="),
+        ({"rootless": "true", "persistent-volume-claim.requests.storage": "1Gi"}, {"code": 1},
+         "buildkitd: mkdir /home/user: permission denied", "user 1000"),
+    ],
+)  # fmt: skip
+def test_the_remedy_follows_from_how_it_ended(
+    options: dict[str, str], how: dict[str, str | int], words: str, remedy: str
+) -> None:
+    crashes = Crashes(parse(options), readable=True)
+    assert not after(crashes, 0, words, **how)
+    assert remedy in after(crashes, 1, words, **how)
+
+
+def test_an_init_container_that_has_done_its_work_is_no_crash() -> None:
+    crashes = Crashes(parse({}))
+    pod, _ = crashed(0, code=0, name="qemu")
+    crashes.feed(pod)
+    assert not crashes.unread()
