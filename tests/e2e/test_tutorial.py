@@ -135,5 +135,5 @@ def test_the_guide_does_what_it_says(shell: Shell, title: str, commands: list[St
 
 def test_the_guide_has_every_topic() -> None:
     titles = " ".join(title for title, _ in sections())
-    for topic in ("pushed", "replicas", "quoting", "emulation", "nodes of their own", "Rootless", "Service"):
+    for topic in ("pushed", "replicas", "quoting", "emulation", "nodes of their own", "Rootless", "life", "Service"):
         assert topic in titles
