@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from buildwright.drivers.kubernetes.lifecycle.difference import difference, merged
 
 
@@ -75,9 +77,32 @@ def test_files_are_told_by_their_lines_and_keys_are_not() -> None:
     ]
 
 
-def test_a_secret_s_content_is_not_shown() -> None:
-    old, new = ({"kind": "Secret", "metadata": {}, "data": {"key.pem": value}} for value in ("aHVudGVyMQ==", "eA=="))
-    assert difference(old, new) == ["data[key.pem]: changed (not shown)"]
+@pytest.mark.parametrize("name", ["key.pem", "key", "a b"])
+@pytest.mark.parametrize("field", ["data", "stringData"])
+def test_a_secret_s_content_is_not_shown(name: str, field: str) -> None:
+    old, new = ({"kind": "Secret", "metadata": {}, field: {name: value}} for value in ("aHVudGVyMQ==", "eA=="))
+    (line,) = difference(old, new)
+    assert line.endswith(": changed (not shown)")
+    (line,) = difference({"kind": "Secret", "metadata": {}}, new)
+    assert line.endswith(": added (not shown)")
+
+
+@pytest.mark.parametrize("names", [("a]b",), ("TWICE", "TWICE"), ("value",)])
+def test_values_of_the_environment_are_not_shown_whatever_their_names(names: tuple[str, ...]) -> None:
+    old, new = (
+        deployment(env=[{"name": name, "value": value} for name in names]) for value in ("hunter1", "hunter2")
+    )
+    for lines in (difference(old, new), difference(deployment(), new), difference(old, deployment())):
+        assert "hunter" not in str(lines)
+        assert "(not shown)" in str(lines)
+
+
+def test_a_label_called_env_and_where_a_value_comes_from_are_shown() -> None:
+    old, new = ({"kind": "Deployment", "metadata": {"labels": {"env": value}}} for value in ("test", "prod"))
+    assert difference(old, new) == ["metadata.labels.env: test -> prod"]
+    source = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+    path = "spec.template.spec.containers[buildkitd].env[TOKEN]"
+    assert f"{path}.valueFrom.secretKeyRef.name: none -> s" in difference(deployment(), deployment(env=[source]))
 
 
 def test_an_object_is_made_or_deleted_as_a_whole() -> None:

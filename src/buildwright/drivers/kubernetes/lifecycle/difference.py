@@ -1,6 +1,6 @@
 """What differs between two states of an object, as lines to read: a path, and what it was and will be. Pure.
 
-Left out are an object's status and what the server alone writes. Contents of Secrets, private keys wherever they are,
+Left out are an object's status and what the server alone writes. Contents of Secrets, private keys elsewhere,
 and values of a container's environment are told to differ and never shown.
 """
 
@@ -18,7 +18,7 @@ _OWN = ("labels", "annotations")
 _SERVERS = ("apiVersion", "kind", "metadata", "status")
 _KEYS = ("name", "mountPath", "topologyKey", "ip")
 """What tells the items of a list apart, if all have one and no two the same."""
-_SECRET = re.compile(r"\.env\[[^]]*\]\.value|\b(data|stringData)\[.*\]", re.DOTALL)
+_SHOWN_OF_ENV = ((".name",), (".valueFrom",))
 _PLAIN = re.compile(r"[\w./:@=-]+", re.ASCII)
 _LONGEST = 160
 _HIDDEN = "(not shown)"
@@ -30,7 +30,7 @@ def difference(before: Object | None, after: Object | None) -> list[str]:
     old, new = (None if state is None else _compared(state) for state in (before, after))
     if old is None or new is None:
         return [] if old is new else ["is deleted" if new is None else "is made"]
-    return [line for path, was, will in _walk("", old, new) for line in _lines(kind, path, was, will)]
+    return [line for steps, was, will in _walk((), old, new) for line in _lines(kind, steps, was, will)]
 
 
 def _compared(item: Object) -> Object:
@@ -39,17 +39,17 @@ def _compared(item: Object) -> Object:
     return {"metadata": kept, **{name: value for name, value in item.items() if name not in _SERVERS}}
 
 
-def _walk(path: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:
-    """The leaves that differ; None stands for one that is not there."""
+def _walk(steps: tuple[str, ...], old: Any, new: Any) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """The leaves that differ, by the steps that lead to them; None stands for one that is not there."""
     if old == new:
         return
     before, after = _children(old), _children(new)
     if (before is None and old is not None) or (after is None and new is not None) or not (before or after):
-        yield path.lstrip("."), old, new
+        yield steps, old, new
         return
     before, after = before or {}, after or {}
     for name in sorted({*before, *after}):
-        yield from _walk(path + name, before.get(name), after.get(name))
+        yield from _walk((*steps, name), before.get(name), after.get(name))
 
 
 def _children(value: Any) -> dict[str, Any] | None:
@@ -69,17 +69,25 @@ def _step(name: str) -> str:
     return f".{name}" if name.isidentifier() else f"[{name}]"
 
 
-def _lines(kind: str, path: str, old: Any, new: Any) -> list[str]:
-    texts = [text for text in (old, new) if isinstance(text, str)]
-    file = kind in ("ConfigMap", "Secret") and path.startswith(("data", "binaryData"))
-    private = any("PRIVATE KEY" in text for text in texts)
-    if private or (_SECRET.search(path) and not (file and kind == "ConfigMap")) or path.startswith("binaryData"):
+def _lines(kind: str, steps: tuple[str, ...], old: Any, new: Any) -> list[str]:
+    path = "".join(steps).lstrip(".")
+    if _is_secret(kind, steps, old, new):
         word = "changed" if old is not None and new is not None else "removed" if new is None else "added"
         return [f"{path}: {word} {_HIDDEN}"]
-    if file:
+    if kind == "ConfigMap" and steps[0] == ".data":
         shown = difflib.unified_diff((old or "").splitlines(), (new or "").splitlines(), n=1, lineterm="")
         return [f"{path}:", *(f"  {line}" for line in list(shown)[2:])]
     return [f"{path}: {_shown(old)} -> {_shown(new)}"]
+
+
+def _is_secret(kind: str, steps: tuple[str, ...], old: Any, new: Any) -> bool:
+    if steps[0] == ".binaryData" or (kind == "Secret" and steps[0] in (".data", ".stringData")):
+        return True
+    for at in range(1, len(steps)):
+        # An item of a list that has an `env` is a container; a label may be called that too.
+        if steps[at] == ".env" and steps[at - 1].startswith("["):
+            return steps[at + 2 : at + 3] not in _SHOWN_OF_ENV
+    return any("PRIVATE KEY" in text for text in (old, new) if isinstance(text, str))
 
 
 def _shown(value: Any) -> str:
