@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from buildwright.build.reach import judge, target
-from buildwright.errors import UsageError
+from buildwright.build.reach import judge, reach, target
+from buildwright.drivers.driver import Traits
+from buildwright.errors import ConnectError, UsageError
 from buildwright.model.finding import Level
+from buildwright.model.node import Builder, Node
+from buildwright.model.status import StatusSink
+from buildwright.wire.stream import ByteStream
 
 PREFIX = "r.example.com/x: failed to resolve source metadata for r.example.com/x:latest: "
 REQUEST = PREFIX + 'failed to do request: Head "https://r.example.com/v2/x/manifests/latest": '
@@ -78,3 +84,29 @@ def test_a_registry_that_fails_is_no_working_one() -> None:
 def test_a_rate_limit_is_a_warning() -> None:
     said = PREFIX + "unexpected status from GET request to https://r.example.com/v2/: 429 Too Many Requests"
     assert judge("docker.io", said, Level.FAILED).level is Level.WARNING
+
+
+class Watched:
+    """A driver that loads by default, whose daemon is asked and does not answer."""
+
+    traits = Traits(default_load=True, dynamic=True)
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    async def start(self, sink: StatusSink, /) -> None:
+        self.calls.append("start")
+
+    async def open(self, affinity: str = "", /) -> ByteStream:
+        self.calls.append(f"open({affinity})")
+        raise ConnectError("nobody listens")
+
+
+def test_a_daemon_is_asked_once_without_being_started_or_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Watched()
+    monkeypatch.setattr("buildwright.build.run.driver_for", lambda builder, node: driver)
+    builder = Builder(name="b", driver="kubernetes", nodes=(node := Node(name="b0", endpoint=""),))
+    found = asyncio.run(reach(builder, node, "r.example.com", {}, asked=True))
+    assert driver.calls == ["open()"]
+    assert found.level is Level.UNKNOWN
+    assert "nobody listens" in found.text

@@ -17,6 +17,7 @@ from buildwright.builders.open import driver_for
 from buildwright.builders.resolve import resolve
 from buildwright.builders.store import Store
 from buildwright.client.client import Client
+from buildwright.drivers.steps import Unseen
 from buildwright.model.node import Builder, Node
 from buildwright.model.request import BuildRequest
 from buildwright.model.solve import BuildResult
@@ -59,7 +60,7 @@ class Build:
         self._news.set()
 
     def __await__(self) -> Generator[Any, None, BuildResult]:
-        return self._run(_Nowhere()).__await__()
+        return self._run(Unseen()).__await__()
 
     async def _run(self, sink: StatusSink) -> BuildResult:
         if self._started:
@@ -105,11 +106,6 @@ class Build:
         return self._task
 
 
-class _Nowhere:
-    def write(self, update: StatusUpdate, /) -> None:
-        pass
-
-
 class Connection:
     """A builder whose daemons run. Made by `connect`; usable by several tasks at once."""
 
@@ -151,7 +147,7 @@ async def connect(
     """
     environ = dict(os.environ) if environ is None else environ
     found = await find_builder(builder or "", environ)
-    await driver_for(found, plan((), found).nodes[0].node).start(sink or _Nowhere())
+    await driver_for(found, plan((), found).nodes[0].node).start(sink or Unseen())
     yield Connection(found, Host(environ=environ, node_id=Store(environ).node_id()))
 
 

@@ -1,6 +1,7 @@
 """Whether a builder's daemon reaches a registry: it is asked to resolve an image reference there.
 
-An answer of the registry, also a refusal, is proof; the daemon's words for all else say what stands in the way.
+An answer of the registry, also a refusal, is proof; the daemon's words for all else say what stands in the way. The
+daemon is asked as it runs: it is not started, and nothing is written where a build would say that it goes on.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from buildwright.build.run import Host, run
+from buildwright.drivers.steps import Unseen
 from buildwright.errors import BuildwrightError, SolveError, UsageError
 from buildwright.model.finding import Finding, Level
 from buildwright.model.node import Builder, Node
-from buildwright.model.request import BuildRequest
-from buildwright.model.status import StatusUpdate
+from buildwright.model.request import BuildRequest, Output
 from buildwright.registry.reference import Reference
 
 DEFAULT = "docker.io"
@@ -64,11 +65,11 @@ async def reach(builder: Builder, node: Node, registry: str, environ: Mapping[st
     lost = Level.FAILED if asked else Level.WARNING
     with tempfile.TemporaryDirectory(prefix="buildwright-doctor-") as folder:
         Path(folder, "Dockerfile").write_text(f"FROM {target(registry)}\n")
-        request = BuildRequest(context=folder)
+        request = BuildRequest(context=folder, outputs=(Output(type="cacheonly"),), retries=0)
         alone = replace(builder, nodes=(node,))
         try:
             async with asyncio.timeout(_PATIENCE):
-                await run(request, alone, sink=_Nowhere(), host=Host(environ=environ))
+                await run(request, alone, sink=Unseen(), host=Host(environ=environ), unheld=True)
         except TimeoutError:
             return Finding(lost, topic, f"no answer within {_PATIENCE:.0f} seconds", _BLOCKED)
         except SolveError as error:
@@ -99,8 +100,3 @@ def judge(registry: str, said: str, lost: Level) -> Finding:
     if _ANSWERS.search(said):
         return Finding(Level.OK, topic, "the daemon reaches it")
     return Finding(lost, topic, f"the daemon cannot use it ({why})")
-
-
-class _Nowhere:
-    def write(self, update: StatusUpdate, /) -> None:
-        pass

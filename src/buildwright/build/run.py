@@ -27,13 +27,19 @@ __all__ = ["Host", "run"]
 
 
 async def run(
-    request: BuildRequest, builder: Builder, *, sink: StatusSink, host: Host, session_id: str | None = None
+    request: BuildRequest,
+    builder: Builder,
+    *,
+    sink: StatusSink,
+    host: Host,
+    session_id: str | None = None,
+    unheld: bool = False,
 ) -> BuildResult:
     """Build `request` on `builder`, starting its daemons when they do not run.
 
     Platforms that belong to different nodes are built at the same time, and what they push becomes one image under
     every tag when all have succeeded; before that, and if any fails, no tag is touched. `session_id` is for builds
-    on one node.
+    on one node. `unheld` asks daemons as they run: none is started, nor held against what would end it.
 
     Raises members of the error tree only. After a failure or a cancellation the daemons' solves are cancelled, the
     sessions are closed and no output is left half-written.
@@ -57,6 +63,7 @@ async def run(
             credentials=open_credentials(host.environ),
             targets=targets,
             vcs=_vcs(request, inputs, host.environ),
+            unheld=unheld,
             tell=losses.append,
         )
         if len(chosen.nodes) == 1:

@@ -47,7 +47,7 @@ class Work:
     """What all nodes of one build share.
 
     `ref` names it in every daemon where it begins, `vcs` are facts about the work tree, and `tell` hears of every
-    daemon that was lost and retried.
+    daemon that was lost and retried. `unheld`: daemons are used as they run, without a trace where they do.
     """
 
     request: BuildRequest
@@ -56,6 +56,7 @@ class Work:
     credentials: Credentials
     targets: tuple[Receiver, ...]
     vcs: Mapping[str, str]
+    unheld: bool = False
     tell: Callable[[str], None] = lambda _: None
 
 
@@ -129,8 +130,9 @@ async def _solve(
         node_id=work.host.node_id,
         session_id=session_id,
     )
-    await driver.start(attempt.sink)
-    stream = await driver.open(_affinity(work.request, driver))
+    if not work.unheld:
+        await driver.start(attempt.sink)
+    stream = await driver.open("" if work.unheld else _affinity(work.request, driver))
     async with Channel(stream, authority=driver.traits.authority, keepalive=KEEPALIVE) as channel:
         client = Client(channel)
         request = translate(
