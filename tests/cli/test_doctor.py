@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,9 +117,7 @@ def test_a_builder_in_the_cluster_is_examined_and_its_logs_are_shown(
         "create", "--name", "kube", "--driver", "kubernetes", "--driver-opt", f"namespace={namespace},replicas=2",
         "--buildkitd-config", cluster.buildkitd_config, "--bootstrap", config=tmp_path,
     )  # fmt: skip
-    began = time.monotonic()
     done = cluster.buildwright("doctor", "kube", "--registry", cluster.registry, config=tmp_path)
-    assert time.monotonic() - began < 20
     assert "FAILED" not in done.stdout
     assert "2 of 2 pods ready" in done.stdout
     assert f"ok       registry {cluster.registry}" in done.stdout
