@@ -73,6 +73,13 @@ def test_the_way_back_is_a_command() -> None:
     assert "hunter" not in done.way_back("k")
 
 
+def test_a_pod_template_may_hold_secrets_and_is_not_shown() -> None:
+    patch = '{"metadata":{"annotations":{"token":"hunter1"}}}'
+    done = changed(node(podtemplate=patch), driver_opts=["podtemplate="])
+    assert done.changes == ("driver-opt podtemplate: (values not shown)",)
+    assert shlex.split(done.way_back("k"))[-2:] == ["--driver-opt", "podtemplate=FORMER"]
+
+
 def test_all_nodes_are_meant_unless_one_is_named() -> None:
     both = group(node("k0", platforms=(AMD,)), node("k1", platforms=(ARM,)))
     assert [done.after.name for done in prepare(both, UpdateOptions(driver_opts=["replicas=2"]))] == ["k0", "k1"]

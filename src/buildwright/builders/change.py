@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from buildwright.builders import names
 from buildwright.builders.record import GroupRecord, NodeRecord
+from buildwright.drivers import values
 from buildwright.errors import BuilderNotFoundError, UsageError
 from buildwright.model.platform import Platform
 
@@ -85,7 +86,7 @@ def options(before: NodeRecord, after: NodeRecord) -> list[tuple[str, str | None
 def differences(before: NodeRecord, after: NodeRecord) -> tuple[str, ...]:
     """Words for what differs between two nodes but their names and places.
 
-    Values of the daemon's environment, and files, are not shown.
+    Values that may be secret, and files, are not shown.
     """
     found = [f"driver-opt {name}: {_words(name, old, new)}" for name, old, new in options(before, after)]
     for flag, field in (("platform", "platforms"), ("buildkitd-flags", "flags")):
@@ -112,7 +113,7 @@ def parse_platforms(texts: Sequence[str]) -> tuple[Platform, ...] | None:
 
 
 def _words(name: str, old: str | None, new: str | None) -> str:
-    if name.startswith("env."):
+    if values.is_secret(name):
         return "(values not shown)"
     return f"{'none' if old is None else old} -> {'none' if new is None else new}"
 

@@ -12,6 +12,7 @@ from buildwright.builders.create import driver_options
 from buildwright.builders.docker_contexts import DockerContexts
 from buildwright.builders.record import GroupRecord, NodeRecord
 from buildwright.builders.store import Store, Transaction
+from buildwright.drivers import values
 from buildwright.drivers.update import Update
 from buildwright.errors import BuilderNotFoundError, DriverOptionError, NotReadyError, UsageError
 from buildwright.model import csvvalue
@@ -50,7 +51,7 @@ class NodeUpdate:
         """The command that undoes the change of options, as far as it can be written down."""
         words = ["buildwright", "update", builder, "--node", self.before.name]
         for name, old, _ in change.options(self.before, self.after):
-            value = "FORMER" if name.startswith("env.") and old else old or ""
+            value = "FORMER" if values.is_secret(name) and old else old or ""
             words += ["--driver-opt", csvvalue.join([f"{name}={value}"])]
         if self.before.flags != self.after.flags:
             words += ["--buildkitd-flags", shlex.join(self.before.flags or ())]

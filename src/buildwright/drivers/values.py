@@ -14,8 +14,15 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 
 
+def is_secret(option: str) -> bool:
+    """Whether an option's values may hold what is not to be printed: the environment of daemons."""
+    return option.startswith("env.") or option == "podtemplate"
+
+
 def malformed(option: str, value: str, right: str) -> DriverOptionError:
-    """The error for a value that an option cannot have; `right` says what it can."""
+    """The error for a value that an option cannot have; `right` says what it can. The name of a file is no secret."""
+    if is_secret(option) and not value.startswith("@"):
+        value = "(not shown)"
     return DriverOptionError(f'driver option {option}="{value}" is malformed: {right}', option=option)
 
 

@@ -142,6 +142,13 @@ def test_a_wrong_value_is_refused_with_its_option(option: str, value: str) -> No
     assert option in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ['["hunter2"]', '"hunter2', '{"kind": "hunter2"}'])
+def test_a_pod_template_is_refused_without_being_shown(value: str) -> None:
+    with pytest.raises(DriverOptionError, match=r'podtemplate="\(not shown\)" is malformed') as caught:
+        parse({"podtemplate": value})
+    assert "hunter2" not in str(caught.value)
+
+
 def test_an_unknown_option_is_refused_with_the_nearest() -> None:
     with pytest.raises(DriverOptionError, match=r'unknown driver option "replica".*did you mean "replicas"'):
         parse({"replica": "2"})

@@ -265,3 +265,10 @@ def test_a_generated_configuration_reaches_a_rootless_daemon() -> None:
 def test_a_patch_that_makes_no_usable_pod_is_refused(patch: dict[str, Any], words: str) -> None:
     with pytest.raises(DriverOptionError, match=re.escape(words)):
         workload("kb0", Node(name="kb0", endpoint=""), parse({"podtemplate": json.dumps(patch), "labels": "team=x"}))
+
+
+def test_a_patch_that_is_refused_is_not_shown() -> None:
+    patch = {"metadata": {"annotations": {"token": "hunter2"}}, "spec": {"nodeSelectr": {}}}
+    with pytest.raises(DriverOptionError) as caught:
+        workload("kb0", Node(name="kb0", endpoint=""), parse({"podtemplate": json.dumps(patch)}))
+    assert "hunter2" not in str(caught.value)
