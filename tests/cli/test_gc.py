@@ -157,7 +157,7 @@ def test_what_may_not_be_listed_is_left_out_unless_it_says_what_is_in_use(run: R
         (["-A", "-n", "ci"], "exclude each other"),
         (["--builder", "b", "--context", "c"], "both name a cluster"),
         (["--context", "none"], 'has no context "none"'),
-        (["--builder", "far"], 'builder "far" is not in a cluster'),
+        (["--builder", "far"], "node far0 is not in a cluster"),
         (["x"], "takes no arguments"),
     ],
 )

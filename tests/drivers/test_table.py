@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from buildwright.drivers.table import KNOWN, make
+from buildwright.drivers.examination import Examination
+from buildwright.drivers.logs import Wanted
+from buildwright.drivers.table import KNOWN, connect, examine, logs, make, roles
 from buildwright.errors import UsageError
 from buildwright.model.node import Node
 
@@ -39,3 +44,20 @@ def test_making_a_driver_imports_no_client_library() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "[]"
+
+
+def test_a_daemon_that_someone_else_runs_is_there_to_be_asked() -> None:
+    assert asyncio.run(examine("remote", NODE)) == Examination(place=NODE.endpoint, running=True)
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda: roles("remote", [NODE], "user"), "needs no Role"),
+        (lambda: asyncio.run(logs("remote", [NODE], Wanted(), print, print)), "keeps its log where it runs"),
+        (lambda: asyncio.run(connect("remote", NODE)), "is not in a cluster"),
+    ],
+)
+def test_what_only_a_cluster_has_is_refused_elsewhere(ask: Callable[[], Any], words: str) -> None:
+    with pytest.raises(UsageError, match=f"node b0 .*{words}"):
+        ask()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from buildwright.build import reach
 from buildwright.builders.open import driver_for
+from buildwright.drivers import table
 from buildwright.drivers.driver import Driver
 from buildwright.errors import BuildwrightError
 from buildwright.model.finding import Finding, Level
@@ -59,15 +60,9 @@ async def _node(
     *,
     planned: bool,
 ) -> NodeReport:
-    if builder.driver == "kubernetes":
-        from buildwright.drivers.kubernetes.checkup import doctor
-        from buildwright.drivers.kubernetes.fleet import Fleet
-
-        seen = await doctor.examine(Fleet.of(node), planned=planned)
-        place, running, findings = seen.place, seen.running and not planned, seen.findings
-    else:
-        place, running, findings = node.endpoint, True, []
-    if running:
+    seen = await table.examine(builder.driver, node, planned=planned)
+    findings = [*seen.findings]
+    if seen.running and not planned:
         daemon = await _daemon(driver)
         findings.append(daemon)
         if daemon.level is Level.OK:
@@ -75,7 +70,7 @@ async def _node(
     elif registries:
         words = "no daemon runs that could be asked: start it with buildwright inspect --bootstrap"
         findings += [Finding(Level.UNKNOWN, f"registry {registry}", words) for registry in registries]
-    return NodeReport(node.name, place, tuple(findings))
+    return NodeReport(node.name, seen.place, tuple(findings))
 
 
 async def _daemon(driver: Driver) -> Finding:

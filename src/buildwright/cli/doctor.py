@@ -61,15 +61,10 @@ async def _builder(values: Values, context: Context) -> tuple[Builder, bool]:
 
 def _roles(builder: Builder, role: str, *, planned: bool) -> str:
     from buildwright.builders.open import driver_for
-    from buildwright.drivers.kubernetes.checkup.role import for_nodes
+    from buildwright.drivers.table import roles
 
-    if builder.driver != "kubernetes":
-        driver_for(builder, builder.nodes[0])
-        raise UsageError(
-            f'builder "{builder.name}" has the driver "{builder.driver}", which needs no Role: name another builder, '
-            "or give --driver-opt"
-        )
-    return for_nodes(builder.nodes, role, planned=planned)
+    driver_for(builder, builder.nodes[0])
+    return roles(builder.driver, builder.nodes, role, planned=planned)
 
 
 def _text(builder: Builder, reports: Sequence[NodeReport], *, planned: bool) -> Iterator[str]:

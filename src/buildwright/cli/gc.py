@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from buildwright.cli.command import Command, Context
 from buildwright.cli.flags import Flag, Kind, Values
+from buildwright.cli.shared import confirmed
 from buildwright.errors import BuildwrightError, UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from buildwright.kube.api import Cluster
 
 _HEADER = ("OBJECT", "NAMESPACE", "BUILDER", "AGE", "LAST USED", "WHY")
-_WARNING = "WARNING! This will remove all of the above. Are you sure you want to continue? [y/N] "
+_WARNING = "This will remove all of the above."
 
 
 async def run(values: Values, context: Context) -> int:
@@ -37,7 +38,7 @@ async def run(values: Values, context: Context) -> int:
         if values.boolean("dry-run"):
             print(f"{_count(left)} would be removed", file=context.stderr)
             return 0
-        if not values.boolean("force") and not await _confirmed(context):
+        if not values.boolean("force") and not await confirmed(_WARNING, context.stderr, context):
             print("nothing was removed", file=context.stderr)
             return 0
         gone, failed = await collect(cluster, left, everywhere=everywhere)
@@ -60,13 +61,10 @@ async def _cluster(values: Values, context: Context) -> Cluster:
     if not name:
         return Cluster(load(context=values.string("context"), environ=context.environ), namespace=namespace)
     from buildwright.builders.resolve import resolve
-    from buildwright.drivers.kubernetes.fleet import Fleet
-    from buildwright.drivers.kubernetes.identity import connect
+    from buildwright.drivers.table import connect
 
     builder = await resolve(name, environ=context.environ, on_wait=context.warn)
-    if builder.driver != "kubernetes":
-        raise UsageError(f'builder "{builder.name}" is not in a cluster: name one with the driver kubernetes')
-    cluster = await connect(Fleet.of(builder.nodes[0]))
+    cluster = await connect(builder.driver, builder.nodes[0])
     if not namespace or namespace == cluster.namespace:
         return cluster
     await cluster.aclose()
@@ -115,15 +113,6 @@ def _name(one: Leftover) -> str:
 
 def _count(objects: Sequence[object]) -> str:
     return "1 object" if len(objects) == 1 else f"{len(objects)} objects"
-
-
-async def _confirmed(context: Context) -> bool:
-    import asyncio
-
-    context.stderr.write(_WARNING)
-    context.stderr.flush()
-    answer = await asyncio.to_thread(context.stdin.readline)
-    return answer.strip().lower() == "y"
 
 
 COMMAND = Command(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from buildwright.cli.command import Command, Context
 from buildwright.cli.flags import Flag, Kind, Values
-from buildwright.errors import BuilderNotFoundError, UsageError
+from buildwright.errors import BuilderNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,16 +18,18 @@ _COLORS = (36, 33, 32, 35, 34, 31)
 
 async def run(values: Values, context: Context) -> int:
     from buildwright.builders.resolve import resolve
-    from buildwright.drivers.kubernetes.logs import Wanted, logs
+    from buildwright.drivers.logs import Wanted
+    from buildwright.drivers.table import logs
 
     name = values.arg() or values.string("builder")
-    nodes = _nodes(await resolve(name, environ=context.environ, on_wait=context.warn), values.string("node"))
+    builder = await resolve(name, environ=context.environ, on_wait=context.warn)
+    nodes = _nodes(builder, values.string("node"))
     wanted = Wanted(
         tail=values.number("tail") if values.number("tail") >= 0 else None,
         pods=values.args[1:],
         follow=values.boolean("follow"),
     )
-    await logs(nodes, wanted, _writer(context), context.warn)
+    await logs(builder.driver, nodes, wanted, _writer(context), context.warn)
     return 0
 
 
@@ -35,11 +37,6 @@ def _nodes(builder: Builder, name: str) -> Sequence[Node]:
     from buildwright.builders.open import driver_for
 
     driver_for(builder, builder.nodes[0])
-    if builder.driver != "kubernetes":
-        raise UsageError(
-            f'builder "{builder.name}" has the driver "{builder.driver}", whose daemon keeps its log where it runs: '
-            "read it there"
-        )
     found = [node for node in builder.nodes if name in ("", node.name)]
     if not found:
         have = ", ".join(node.name for node in builder.nodes)

@@ -6,22 +6,20 @@ from typing import TYPE_CHECKING
 
 from buildwright.cli.command import Command, Context
 from buildwright.cli.flags import Flag, Kind, Values
-from buildwright.cli.shared import TIMEOUT
+from buildwright.cli.shared import TIMEOUT, confirmed
 from buildwright.errors import BuildwrightError, UsageError
 
 if TYPE_CHECKING:
     from buildwright.model.node import Builder
 
-_WARNING = (
-    "WARNING! This will remove all builders that are not in running state. Are you sure you want to continue? [y/N] "
-)
+_WARNING = "This will remove all builders that are not in running state."
 
 
 async def run(values: Values, context: Context) -> int:
     if values.boolean("all-inactive"):
         if values.args:
             raise UsageError("cannot specify builder name when --all-inactive is set")
-        if not values.boolean("force") and not await _confirmed(context):
+        if not values.boolean("force") and not await confirmed(_WARNING, context.stdout, context):
             return 0
         builders = await _inactive(values, context)
         names = [builder.name for builder in builders]
@@ -110,22 +108,15 @@ async def _current(context: Context) -> str:
     return (await resolve(environ=context.environ, on_wait=context.warn)).name
 
 
-async def _confirmed(context: Context) -> bool:
-    import asyncio
-
-    context.stdout.write(_WARNING)
-    context.stdout.flush()
-    answer = await asyncio.to_thread(context.stdin.readline)
-    return answer.strip().lower() == "y"
-
-
 COMMAND = Command(
     name="rm",
     usage="rm [OPTIONS] [NAME...]",
     short="Remove one or more builder instances",
-    long="Remove builders with their daemons and caches; without a name the current one.",
+    long="Remove builders with their daemons and caches; without a name the current one. A builder that is only\n"
+    "stopped is inactive as well: --all-inactive takes it with its volume claims, each named before it goes, unless\n"
+    "--keep-state is given.",
     flags=(
-        Flag(name="all-inactive", kind=Kind.BOOL, help="Remove all inactive builders"),
+        Flag(name="all-inactive", kind=Kind.BOOL, help="Remove all inactive builders, also stopped ones"),
         Flag(
             name="force",
             short="f",

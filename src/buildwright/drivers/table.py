@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from buildwright.drivers.driver import Driver
+from buildwright.drivers.examination import Examination
+from buildwright.drivers.logs import Wanted, Write
 from buildwright.drivers.update import Update
 from buildwright.errors import UsageError
 from buildwright.model.node import Node
+
+if TYPE_CHECKING:
+    from buildwright.kube.api import Cluster
 
 
 def _kubernetes(node: Node) -> Driver:
@@ -51,9 +57,41 @@ async def _identified_in_cluster(node: Node) -> str:
     return await identified(node)
 
 
+async def _examined_in_cluster(node: Node, planned: bool) -> Examination:
+    from buildwright.drivers.kubernetes.checkup import doctor
+    from buildwright.drivers.kubernetes.fleet import Fleet
+
+    return await doctor.examine(Fleet.of(node), planned=planned)
+
+
+def _roles_in_cluster(nodes: Sequence[Node], role: str, planned: bool) -> str:
+    from buildwright.drivers.kubernetes.checkup.role import for_nodes
+
+    return for_nodes(nodes, role, planned=planned)
+
+
+async def _logs_of_pods(nodes: Sequence[Node], wanted: Wanted, write: Write, tell: Callable[[str], None]) -> None:
+    from buildwright.drivers.kubernetes.logs import logs
+
+    await logs(nodes, wanted, write, tell)
+
+
+async def _cluster_of(node: Node) -> Cluster:
+    from buildwright.drivers.kubernetes import identity
+    from buildwright.drivers.kubernetes.fleet import Fleet
+
+    return await identity.connect(Fleet.of(node))
+
+
 _PLACES: Mapping[str, Callable[[Node, Node | None, Mapping[str, str]], str]] = {"kubernetes": _settled_in_cluster}
 _IDENTITIES: Mapping[str, Callable[[Node], Awaitable[str]]] = {"kubernetes": _identified_in_cluster}
 _UPDATES: Mapping[str, Callable[[Node, Node], Update]] = {"kubernetes": _reconciliation}
+_EXAMINERS: Mapping[str, Callable[[Node, bool], Awaitable[Examination]]] = {"kubernetes": _examined_in_cluster}
+_ROLES: Mapping[str, Callable[[Sequence[Node], str, bool], str]] = {"kubernetes": _roles_in_cluster}
+_LOGS: Mapping[str, Callable[[Sequence[Node], Wanted, Write, Callable[[str], None]], Awaitable[None]]] = {
+    "kubernetes": _logs_of_pods
+}
+_CLUSTERS: Mapping[str, Callable[[Node], Awaitable[Cluster]]] = {"kubernetes": _cluster_of}
 _UNAVAILABLE = ("cloud", "docker", "docker-container")
 
 KNOWN = tuple(_DRIVERS)
@@ -108,3 +146,41 @@ def update(driver: str, before: Node, after: Node) -> Update:
 async def identify(driver: str, node: Node) -> str:
     """The node's endpoint with the identity of what it leads to, as far as that can be known within few seconds."""
     return await _IDENTITIES[driver](node) if driver in _IDENTITIES else node.endpoint
+
+
+async def examine(driver: str, node: Node, *, planned: bool = False) -> Examination:
+    """What stands between a node and its daemons, changing nothing; `planned`: there is no such node yet.
+
+    Raises UsageError or DriverOptionError for a node that is unusable as it is; all else is found and not raised.
+    """
+    if driver in _EXAMINERS:
+        return await _EXAMINERS[driver](node, planned)
+    return Examination(place=node.endpoint, running=True)
+
+
+def roles(driver: str, nodes: Sequence[Node], role: str, *, planned: bool = False) -> str:
+    """The smallest Roles for who uses the nodes as `role` (user, admin), as YAML; UsageError where none is needed."""
+    if driver in _ROLES:
+        return _ROLES[driver](nodes, role, planned)
+    raise UsageError(
+        f'node {nodes[0].name} has the driver "{driver}", which needs no Role: name another builder, or give '
+        "--driver-opt"
+    )
+
+
+async def logs(driver: str, nodes: Sequence[Node], wanted: Wanted, write: Write, tell: Callable[[str], None]) -> None:
+    """Write what the nodes' daemons say, and with `wanted.follow` go on until cancelled; `tell` hears of what has no
+    log yet. UsageError where the driver does not see logs."""
+    if driver not in _LOGS:
+        raise UsageError(
+            f"the daemon of node {nodes[0].name} is run by someone else, and keeps its log where it runs: read it "
+            "there"
+        )
+    await _LOGS[driver](nodes, wanted, write, tell)
+
+
+async def connect(driver: str, node: Node) -> Cluster:
+    """The cluster that a node is in, which the caller closes; UsageError for a node that is in none."""
+    if driver in _CLUSTERS:
+        return await _CLUSTERS[driver](node)
+    raise UsageError(f"node {node.name} is not in a cluster: name a builder with the driver kubernetes")

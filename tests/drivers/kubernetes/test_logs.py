@@ -11,7 +11,8 @@ import pytest
 
 from buildwright.drivers.kubernetes import logs as logs_module
 from buildwright.drivers.kubernetes.fleet import Fleet
-from buildwright.drivers.kubernetes.logs import Wanted, logs
+from buildwright.drivers.kubernetes.logs import logs
+from buildwright.drivers.logs import Wanted
 from buildwright.errors import BuilderNotFoundError, ClusterError
 from buildwright.model.node import Node
 from buildwright.testing.kube import ApiServer, Refusal, pod

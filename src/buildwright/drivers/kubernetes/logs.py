@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
 from typing import Any
 
 from buildwright.drivers.kubernetes.choose import container_of
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.identity import connect
 from buildwright.drivers.kubernetes.startup.words import describe
+from buildwright.drivers.logs import Wanted, Write
 from buildwright.errors import BuilderNotFoundError, BuildwrightError, ClusterError, ConnectError
 from buildwright.kube.api import FORBIDDEN, POD, Cluster
 from buildwright.kube.follow import follow as follow_objects
@@ -20,20 +20,6 @@ from buildwright.model.node import Node
 
 _PAUSE = 1.0
 """Seconds before a log whose stream was lost is taken up again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Which lines: the last `tail` of each pod (None: all) and, with `follow`, those to come; `pods` names the pods,
-    empty for all."""
-
-    tail: int | None = None
-    pods: Collection[str] = ()
-    follow: bool = False
-
-
-Write = Callable[[str, str], None]
-"""Takes a pod's name, "" where there can be only one, and a line."""
 
 
 async def logs(nodes: Sequence[Node], wanted: Wanted, write: Write, tell: Callable[[str], None]) -> None:

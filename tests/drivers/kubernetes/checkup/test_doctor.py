@@ -54,7 +54,7 @@ def test_a_builder_that_runs_is_healthy(tmp_path: Path) -> None:
         await make("kubernetes", node).start(Sink())
         seen = await doctor.examine(Fleet.of(node))
         assert seen.running
-        assert seen.place.startswith("namespace default, context fake of ")
+        assert seen.place.startswith('namespace default, context "fake" of ')
         wrong = [found for found in seen.findings if found.level is not Level.OK and found.topic != "nodes"]
         assert not wrong
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from buildwright.drivers.examination import Examination
 from buildwright.drivers.kubernetes.checkup import checks
 from buildwright.drivers.kubernetes.checkup.rights import Right, Role, rights
 from buildwright.drivers.kubernetes.choose import container_of
@@ -30,6 +30,7 @@ from buildwright.kube.api import (
     Kind,
     Object,
 )
+from buildwright.kube.failure import context_of
 from buildwright.kube.objects import Pod, Workload
 from buildwright.kube.server import Server, greet
 from buildwright.model.finding import Finding, Level
@@ -44,15 +45,6 @@ _ASK = "date +%s; buildkitd --version"
 _T = TypeVar("_T")
 
 
-@dataclass(slots=True)
-class Examination:
-    """`running` says whether there is a daemon to ask; `place` names namespace and cluster."""
-
-    place: str = ""
-    running: bool = False
-    findings: list[Finding] = field(default_factory=list)
-
-
 async def examine(fleet: Fleet, *, planned: bool = False) -> Examination:
     """Examine a node; `planned`: there is no such node yet. Raises nothing of the error tree."""
     result = Examination()
@@ -60,8 +52,7 @@ async def examine(fleet: Fleet, *, planned: bool = False) -> Examination:
         cluster = await _bounded(connect(fleet))
         async with cluster:
             config = cluster.config
-            context = f"context {config.context} of {config.origin}" if config.context else config.origin
-            result.place = f"namespace {cluster.namespace}, {context}"
+            result.place = f"namespace {cluster.namespace}, {context_of(config)}"
             seen = await _bounded(greet(config))
             result.findings += checks.server(seen, config.server)
             await _Examiner(fleet, cluster, seen, result, planned=planned).run()
