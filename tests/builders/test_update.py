@@ -11,7 +11,14 @@ import pytest
 from buildwright.builders.record import GroupRecord, NodeRecord
 from buildwright.builders.store import Store
 from buildwright.builders.update import NodeUpdate, UpdateOptions, apply, prepare
-from buildwright.errors import BuilderNotFoundError, BuildwrightError, DriverOptionError, NotReadyError, UsageError
+from buildwright.errors import (
+    BuilderNotFoundError,
+    BuildwrightError,
+    DriverOptionError,
+    NotReadyError,
+    StoreError,
+    UsageError,
+)
 from buildwright.model.platform import Platform
 from buildwright.model.status import StatusSink
 from buildwright.testing.drivers import Sink
@@ -187,5 +194,51 @@ def test_a_builder_that_is_removed_meanwhile_is_not_made_again(tmp_path: Path) -
             await apply(store, "k", gone, Sink())
         async with store.transaction() as transaction:
             assert transaction.get("k") is None
+
+    asyncio.run(run())
+
+
+class Overtaken(Script):
+    """An Update during which somebody else changes the same builder."""
+
+    def __init__(self, store: Store, theirs: GroupRecord) -> None:
+        super().__init__()
+        self.store, self.theirs = store, theirs
+
+    async def apply(self) -> None:
+        async with self.store.transaction() as transaction:
+            transaction.save(self.theirs)
+        await super().apply()
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before", "while"])
+def test_a_change_by_somebody_else_meanwhile_is_not_reverted(tmp_path: Path, early: bool) -> None:
+    before, theirs = node(replicas="1"), group(node(replicas="1", image="i:2"), node("k1"))
+
+    async def run() -> None:
+        store = Store({"BUILDX_CONFIG": str(tmp_path)})
+        async with store.transaction() as transaction:
+            transaction.save(theirs if early else group(before, node("k1")))
+        script = Overtaken(store, theirs)
+        with pytest.raises(StoreError, match='node "k0" of builder "k" was changed by somebody else meanwhile'):
+            await apply(store, "k", NodeUpdate(before=before, after=node(replicas="2"), update=script), Sink())
+        assert script.did == ([] if early else ["apply"])
+        async with store.transaction() as transaction:
+            assert transaction.get("k") == theirs
+
+    asyncio.run(run())
+
+
+def test_a_change_of_another_node_meanwhile_is_none_of_ours(tmp_path: Path) -> None:
+    before, theirs = node(replicas="1"), node("k1", image="i:2")
+
+    async def run() -> None:
+        store = Store({"BUILDX_CONFIG": str(tmp_path)})
+        async with store.transaction() as transaction:
+            transaction.save(group(before, node("k1")))
+        script = Overtaken(store, group(before, theirs))
+        await apply(store, "k", NodeUpdate(before=before, after=node(replicas="2"), update=script), Sink())
+        async with store.transaction() as transaction:
+            assert transaction.get("k") == group(node(replicas="2"), theirs)
 
     asyncio.run(run())

@@ -14,7 +14,7 @@ from buildwright.builders.record import GroupRecord, NodeRecord
 from buildwright.builders.store import Store, Transaction
 from buildwright.drivers import values
 from buildwright.drivers.update import Update
-from buildwright.errors import BuilderNotFoundError, DriverOptionError, NotReadyError, UsageError
+from buildwright.errors import BuilderNotFoundError, DriverOptionError, NotReadyError, StoreError, UsageError
 from buildwright.model import csvvalue
 from buildwright.model.status import StatusSink
 
@@ -101,9 +101,13 @@ def prepare(group: GroupRecord, options: UpdateOptions) -> tuple[NodeUpdate, ...
 async def apply(store: Store, builder: str, node: NodeUpdate, sink: StatusSink) -> None:
     """Do what was planned for a node, keep it, and follow it to its end.
 
-    The store and the cluster agree afterwards, whatever happens. Raises NotReadyError, with the way back, when the
-    changed daemons do not become ready.
+    Raises NotReadyError, with the way back, when the changed daemons do not become ready: store and cluster have the
+    change then. Raises StoreError or BuilderNotFoundError when somebody else changed or removed the node since it was
+    read. That, an error of the cluster or a cancellation leave the store as it is, and of the change as much in the
+    cluster as was done; a second update, the same or one without options, brings both together.
     """
+    async with store.transaction() as transaction:
+        _unchanged(transaction, builder, node)
     await node.update.apply()
     async with store.transaction() as transaction:
         _save(transaction, builder, node)
@@ -115,14 +119,26 @@ async def apply(store: Store, builder: str, node: NodeUpdate, sink: StatusSink) 
 
 
 def _save(transaction: Transaction, builder: str, done: NodeUpdate) -> None:
-    if done.before == done.after:
-        return
+    group = _unchanged(transaction, builder, done)
+    if done.before != done.after:
+        transaction.save(_with(group, done.after))
+
+
+def _unchanged(transaction: Transaction, builder: str, planned: NodeUpdate) -> GroupRecord:
+    """The builder, if its node is still the one that the change was planned for."""
     group = transaction.get(builder)
-    if group is None or change.find(group, done.after.name) is None:
+    at = None if group is None else change.find(group, planned.before.name)
+    if group is None or at is None:
         raise BuilderNotFoundError(
-            f'node "{done.after.name}" of builder "{builder}" was removed by somebody else meanwhile', name=builder
+            f'node "{planned.before.name}" of builder "{builder}" was removed by somebody else meanwhile',
+            name=builder,
         )
-    transaction.save(_with(group, done.after))
+    if group.nodes[at] != planned.before:
+        raise StoreError(
+            f'node "{planned.before.name}" of builder "{builder}" was changed by somebody else meanwhile: see what '
+            f'is left to change with "buildwright update --dry-run {builder}", and update it again'
+        )
+    return group
 
 
 def _with(group: GroupRecord, node: NodeRecord) -> GroupRecord:

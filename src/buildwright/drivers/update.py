@@ -10,8 +10,8 @@ from buildwright.model.status import StatusSink
 class Update(Protocol):
     """One node's change, step by step in this order. Making one reads no network and refuses what is never possible.
 
-    Every method may raise ConnectError, ClusterError, ConfigurationError or UsageError, and ends within a minute, but
-    for `follow`.
+    Every method may raise ConnectError, ClusterError, ConfigurationError or UsageError. None waits for daemons but
+    `follow`; how long the others take is how long the cluster takes to answer.
     """
 
     async def plan(self) -> tuple[str, ...]:
