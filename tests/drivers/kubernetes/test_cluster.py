@@ -261,7 +261,7 @@ def test_a_daemon_that_crashes_is_told_with_its_last_words(cluster: Any, namespa
 
 @pytest.mark.parametrize("force", [True, False])
 def test_a_deleted_pod_ends_its_stream_with_the_reason(cluster: Any, namespace: str, force: bool) -> None:
-    driver = driver_of(cluster.kubeconfig, namespace)
+    driver = driver_of(cluster.kubeconfig, namespace, drain="0s")
 
     async def lose() -> None:
         await driver.start(Sink())
@@ -294,7 +294,7 @@ def test_a_killed_daemon_ends_its_stream_with_the_exit_code(cluster: Any, namesp
 
         pod = (await driver.info()).instances[0].name
         await asyncio.to_thread(kill_daemon, cluster, namespace, pod)
-        with pytest.raises(ConnectionLostError, match=rf"pod {pod} on node. container buildkitd .*exit code 137"):
+        with pytest.raises(ConnectionLostError, match=rf"container buildkitd of pod {pod} on node. .*exit code 137"):
             await asyncio.wait_for(read_on(), 5)
         await stream.aclose()
 
