@@ -86,17 +86,18 @@ def test_the_example_of_a_pod_has_the_volume_of_its_claim() -> None:
 @pytest.mark.parametrize(
     ("said", "topic", "advice"),
     [
-        ('pods "p" is forbidden: violates PodSecurity "baseline:latest": x', "pod security", "rootless=true"),
-        ('pods "p" is forbidden: exceeded quota: q, requested: pods=1', "quota", "raise the quota"),
+        ('pods "p" is forbidden: violates PodSecurity "baseline:latest": x', "pod security", "kubectl label"),
+        ('pods "p" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1', "quota",
+         "or have the quota q raised"),
         ('pods "p" is forbidden: error looking up service account a/b: serviceaccount "b" not found',
          "service account", "serviceaccount"),
         ('pods "p" is forbidden: no PriorityClass with name zap was found', "priority class", "priorityclass"),
-        ('admission webhook "x" denied the request: no', "admission", "which policy"),
+        ('admission webhook "x" denied the request: no', "admission", "exempted"),
         ('namespaces "x" not found; create it with kubectl create namespace', "namespace", "create it"),
     ],
 )  # fmt: skip
 def test_a_refused_pod_comes_with_what_to_do(said: str, topic: str, advice: str) -> None:
-    found = checks.refused(f"the cluster refused: {said}", Level.FAILED)
+    found = checks.refused(f"the cluster refused: {said}", fleet().options, "ci", Level.FAILED)
     assert (found.level, found.topic) == (Level.FAILED, topic)
     assert said in found.text
     assert advice in found.advice
@@ -116,7 +117,9 @@ def test_a_refused_pod_comes_with_what_to_do(said: str, topic: str, advice: str)
 )
 def test_an_accepted_pod_outweighs_the_label(level: str | None, accepted: bool | None, expected: Level) -> None:
     labels = None if level is None else {checks.ENFORCE: level} if level else {}
-    assert checks.pod_security(labels, accepted=accepted, level=Level.FAILED).level is expected
+    found = checks.pod_security(labels, fleet().options, "ci", accepted=accepted, level=Level.FAILED)
+    assert found.level is expected
+    assert ("kubectl label --overwrite namespace ci" in found.advice) is (expected is Level.FAILED)
 
 
 # --- nodes ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ from typing import Any
 from buildwright.drivers.kubernetes import quantity
 from buildwright.drivers.kubernetes.checkup.rights import Right, Role, of_role, summary
 from buildwright.drivers.kubernetes.fleet import Fleet
-from buildwright.drivers.kubernetes.options import STORAGE_CLASS
+from buildwright.drivers.kubernetes.options import STORAGE_CLASS, Options
+from buildwright.drivers.kubernetes.startup import refusal
+from buildwright.drivers.kubernetes.startup.scheduling import Taint
 from buildwright.kube.server import UNKNOWN, Server, release
 from buildwright.model.finding import Finding, Level
 
@@ -100,30 +102,26 @@ def example(fleet: Fleet) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def refused(message: str, level: Level) -> Finding:
-    """Why the cluster would not make such a pod; `message` is its own."""
-    said = message.removeprefix("the cluster refused: ")
-    topic, advice = "admission", "ask the cluster's administrator which policy it is, or change the driver options"
-    if "violates PodSecurity" in said:
-        topic, advice = "pod security", _POD_SECURITY_ADVICE
-    elif "exceeded quota" in said or "failed quota" in said:
-        topic, advice = "quota", "raise the quota, or set requests and limits that it allows (driver options)"
-    elif "serviceaccount" in said.lower():
-        topic, advice = "service account", "create it, or change the driver option serviceaccount"
-    elif "PriorityClass" in said:
-        topic, advice = "priority class", "create it, or change the driver option priorityclass"
-    elif said.startswith("namespaces ") or "kubectl create namespace" in said:
-        topic, advice = "namespace", "create it, or change the driver option namespace"
-    return Finding(level, topic, f"the cluster would refuse its pods: {said}", advice)
-
-
-_POD_SECURITY_ADVICE = (
-    f"label the namespace {ENFORCE}=privileged, or use one that is: the daemon's pods are privileged, and "
-    "rootless=true does not help, since it needs seccomp and AppArmor unconfined, which baseline forbids as well"
+_TOPICS = (
+    (re.compile(r"^namespaces "), "namespace"),
+    (re.compile(r"violates PodSecurity"), "pod security"),
+    (re.compile(r"(exceeded|failed) quota"), "quota"),
+    (re.compile(r"serviceaccount", re.IGNORECASE), "service account"),
+    (re.compile(r"PriorityClass"), "priority class"),
 )
 
 
-def pod_security(labels: Mapping[str, str] | None, *, accepted: bool | None, level: Level) -> Finding:
+def refused(message: str, options: Options, namespace: str, level: Level) -> Finding:
+    """Why the cluster would not make such a pod; `message` is its own."""
+    found = refusal.read(message.removeprefix("the cluster refused: "), options, namespace)
+    topic = next((topic for pattern, topic in _TOPICS if pattern.search(found.text)), "admission")
+    advice = "create it, or change the driver option namespace" if topic == "namespace" else found.remedy
+    return Finding(level, topic, f"the cluster would refuse its pods: {found.text}", advice)
+
+
+def pod_security(
+    labels: Mapping[str, str] | None, options: Options, namespace: str, *, accepted: bool | None, level: Level
+) -> Finding:
     """The namespace's level. `labels` None: they cannot be read; `accepted` None: nobody could ask for a pod.
 
     A pod that the server accepts is proof, whatever the label says.
@@ -133,7 +131,8 @@ def pod_security(labels: Mapping[str, str] | None, *, accepted: bool | None, lev
     if accepted:
         return Finding(Level.OK, "pod security", f"the server accepts the builder's pods; {words}")
     if name in ("baseline", "restricted"):
-        return Finding(level, "pod security", f"level {name} forbids the builder's pods", _POD_SECURITY_ADVICE)
+        advice = refusal.read(f"violates PodSecurity {name}", options, namespace).remedy
+        return Finding(level, "pod security", f"level {name} forbids the builder's pods", advice)
     if labels is None:
         return Finding(
             Level.UNKNOWN, "pod security", "needs the right to get the namespace, or to create pods, to be examined"
@@ -183,22 +182,10 @@ def _why_not(spec: Mapping[str, Any], node: Mapping[str, Any]) -> str:
         return "without the labels of nodeselector"
     if inner.get("unschedulable"):
         return "cordoned"
-    for taint in inner.get("taints") or ():
-        if taint.get("effect") in ("NoSchedule", "NoExecute") and not _tolerated(
-            taint, spec.get("tolerations") or ()
-        ):
-            return f"with the taint {taint.get('key')}, which no toleration bears"
+    for taint in Taint.all_of(node):
+        if taint.binds(spec.get("tolerations") or ()):
+            return f"with the taint {taint.key}, which no toleration bears"
     return "too small for the requests" if _too_small(spec, status.get("allocatable") or {}) else ""
-
-
-def _tolerated(taint: Mapping[str, Any], tolerations: Iterable[Mapping[str, Any]]) -> bool:
-    """core/v1 Toleration.ToleratesTaint."""
-    return any(
-        toleration.get("effect", "") in ("", taint.get("effect"))
-        and toleration.get("key", "") in ("", taint.get("key"))
-        and (toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.get("value", ""))
-        for toleration in tolerations
-    )
 
 
 def _too_small(spec: Mapping[str, Any], allocatable: Mapping[str, str]) -> bool:

@@ -157,15 +157,20 @@ class _Examiner:
     ) -> list[Finding]:
         """Whether the cluster would take another pod of this node."""
         labels = None if isinstance(namespace, BuildwrightError) else namespace["metadata"].get("labels") or {}
+        place = self._fleet.options, self._cluster.namespace
         accepted: bool | None = None
         found: list[Finding] = []
         if may_try:
             tried = await _asked(self._slots, self._cluster.create(checks.example(self._fleet), POD, dry_run=True))
-            accepted = not isinstance(tried, BuildwrightError)
-            if isinstance(tried, BuildwrightError):
-                found.append(checks.refused(str(tried), level))
+            if isinstance(tried, ClusterError):
+                accepted = False
+                found.append(checks.refused(str(tried), *place, level))
+            elif isinstance(tried, BuildwrightError):
+                found.append(Finding(Level.UNKNOWN, "admission", f"no pod could be tried: {tried}"))
+            else:
+                accepted = True
         if not any(finding.topic == "pod security" for finding in found):
-            found.append(checks.pod_security(labels, accepted=accepted, level=level))
+            found.append(checks.pod_security(labels, *place, accepted=accepted, level=level))
         known = {finding.topic for finding in found}
         named = await self._references(level, accepted=accepted is True)
         return found + [finding for finding in named if finding.topic not in known]
