@@ -96,3 +96,16 @@ def test_nodes_of_several_namespaces_have_a_role_in_each() -> None:
 def test_every_optional_rule_says_what_is_lost_without_it() -> None:
     text = role.for_nodes([node()], Role.USER)
     assert "# Without: pods are read every second instead." in text
+
+
+def test_what_only_the_whole_cluster_can_give_is_a_comment_that_is_yaml() -> None:
+    nodes = [node(), Node(name="kube1", endpoint="", driver_opts={"namespace": "arm"})]
+    text = role.for_nodes(nodes, Role.USER)
+    assert "ClusterRole" not in {document["kind"] for document in yaml.safe_load_all(text)}
+    (comment,) = text.split("\n# ---\n", 1)[1:]
+    made, binding = yaml.safe_load_all(comment.replace("\n# ", "\n").removeprefix("# "))
+    assert (made["kind"], binding["roleRef"]["name"]) == ("ClusterRole", made["metadata"]["name"])
+    assert [(rule["resources"], rule["verbs"]) for rule in made["rules"]] == [
+        (["namespaces"], ["get"]),
+        (["nodes"], ["list"]),
+    ]

@@ -16,9 +16,30 @@ _MAY = {
     Role.ADMIN: "What making, changing and removing builders in this namespace needs, building on them included.",
 }
 
+_CLUSTER = """\
+# Optional: rights on the whole cluster, which builds do not need and only its administrator can give. Without the
+# first rule builders do not know their cluster by its identity, and a context that leads to another goes unnoticed.
+# Without the second doctor does not examine nodes, and a pod that fits nowhere is told without their taints.
+# ---
+# apiVersion: rbac.authorization.k8s.io/v1
+# kind: ClusterRole
+# metadata: {name: buildwright-cluster, labels: {app.kubernetes.io/managed-by: buildwright}}
+# rules:
+# - {apiGroups: [""], resources: [namespaces], resourceNames: [kube-system], verbs: [get]}
+# - {apiGroups: [""], resources: [nodes], verbs: [list]}
+# ---
+# apiVersion: rbac.authorization.k8s.io/v1
+# kind: ClusterRoleBinding
+# metadata: {name: buildwright-cluster, labels: {app.kubernetes.io/managed-by: buildwright}}
+# roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: buildwright-cluster}
+# subjects:
+# - {kind: Group, name: developers, apiGroup: rbac.authorization.k8s.io}
+"""
+
 
 def for_nodes(nodes: Sequence[Node], name: str, *, planned: bool = False) -> str:
-    """The smallest Roles for these nodes, one for each namespace; `planned`: their files are not known yet.
+    """The smallest Roles for these nodes, one for each namespace; `planned`: their files are not known yet. What
+    only a ClusterRole gives is a comment at the end.
 
     Raises ConfigurationError when a namespace is left to the kubeconfig and that cannot be read.
     """
@@ -27,7 +48,7 @@ def for_nodes(nodes: Sequence[Node], name: str, *, planned: bool = False) -> str
         fleet = Fleet.of(node)
         namespace = fleet.options.namespace or configuration(fleet).namespace
         by_namespace.setdefault(namespace, []).extend(rights(fleet, any_files=planned))
-    return "---\n".join(write(Role(name), namespace, found) for namespace, found in by_namespace.items())
+    return "---\n".join(write(Role(name), namespace, found) for namespace, found in by_namespace.items()) + _CLUSTER
 
 
 def write(role: Role, namespace: str, found: Iterable[Right]) -> str:
