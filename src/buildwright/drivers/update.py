@@ -10,8 +10,9 @@ from buildwright.model.status import StatusSink
 class Update(Protocol):
     """One node's change, step by step in this order. Making one reads no network and refuses what is never possible.
 
-    Every method may raise ConnectError, ClusterError, ConfigurationError or UsageError. None waits for daemons but
-    `follow`; how long the others take is how long the cluster takes to answer.
+    Every method may raise ConnectError, ClusterError, ConfigurationError or UsageError. None but `follow`
+    waits for daemons: the others take as long as the answers to their requests, of which each is given up after some
+    20 seconds, and `apply` up to a minute more where something has to be gone before it is made anew.
     """
 
     async def plan(self) -> tuple[str, ...]:

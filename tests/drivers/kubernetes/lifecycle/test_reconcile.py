@@ -124,6 +124,33 @@ def test_other_files_make_new_pods_and_leave_none_behind(tmp_path: Path) -> None
     on(tmp_path, scenario, {"buildkitd.toml": b"debug = true\n", "certs/key.pem": KEY})
 
 
+@pytest.mark.parametrize("files", [{"buildkitd.toml": b"debug = false\n"}, {"buildkitd.toml": b"", "certs/k": KEY}])
+def test_other_files_reach_the_pods_after_an_interruption_and_once(tmp_path: Path, files: dict[str, bytes]) -> None:
+    async def scenario(bed: Bed) -> None:
+        first = bed.changed(files)
+        await first.plan()
+        bed.server.refuse["update", "deployments"] = Refusal(403, "Forbidden", "no more")
+        with pytest.raises(ClusterError):
+            await first.apply()
+        bed.server.refuse.clear()
+        assert f"  spec.template.metadata.annotations[{FILES}]: none -> " in "\n".join(await done(bed.changed(files)))
+        assert await bed.changed(files).plan() == ()
+
+    on(tmp_path, scenario, {"buildkitd.toml": b"debug = true\n"})
+
+
+def test_files_that_someone_changes_twice_make_new_pods_twice(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        stamps = []
+        for _ in range(2):
+            bed.server.put("configmaps", {**bed.get("configmaps", "b0-config"), "data": {"other": "x"}})
+            await done(bed.changed())
+            stamps.append(bed.get("deployments")["spec"]["template"]["metadata"]["annotations"][FILES])
+        assert stamps[0] != stamps[1]
+
+    on(tmp_path, scenario, {"buildkitd.toml": b"debug = true\n"})
+
+
 def test_a_stopped_node_stays_so(tmp_path: Path) -> None:
     async def scenario(bed: Bed) -> None:
         await make("kubernetes", bed.node).stop()

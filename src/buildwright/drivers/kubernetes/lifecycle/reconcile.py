@@ -116,7 +116,11 @@ class Reconciliation:
         return None
 
     async def _plan_files(self, cluster: Cluster, found: Object) -> str:
-        """Plan ConfigMaps and Secrets; the stamp of their contents if these change, else ""."""
+        """Plan ConfigMaps and Secrets; the stamp of their contents if pods may have read others, else "".
+
+        That may be so where all is as wanted, since somebody was interrupted before it came to the pods. The stamp is
+        the same then as the one that was on its way.
+        """
         before, after = self._before, self._after
         stamp = hashlib.sha256()
         changed = False
@@ -131,19 +135,17 @@ class Reconciliation:
             # Keys that buildx has put into ConfigMaps are looked for there; where there are no keys, no Secret is.
             for name in names if kind is CONFIG_MAP else {**formers, **wanted}:
                 live = await cluster.get(kind, name)
-                item = wanted.get(name)
-                if live is None and item is None:
-                    continue
+                item, former = wanted.get(name), formers.get(name, {})
                 if item is None:
-                    self._leftovers.append((kind, name))
-                    changed = True
+                    if live is not None:
+                        self._leftovers.append((kind, name))
+                        changed = True
                     continue
-                await self._plan_write(
-                    cluster, kind, name, live, _body(item, formers.get(name, {}), reference(after.kind, found))
-                )
-                contents = {field: item.get(field) or {} for field in ("data", "binaryData")}
-                changed |= live is None or contents != {field: live.get(field) or {} for field in contents}
-                version = (live or {}).get("metadata", {}).get("resourceVersion", "")
+                await self._plan_write(cluster, kind, name, live, _body(item, former, reference(after.kind, found)))
+                contents, was, there = map(_contents, (item, former, live or {}))
+                changed |= not contents == was == there
+                # Pods may have read what somebody has put there, and it may be put there again.
+                version = live["metadata"]["resourceVersion"] if live and there not in (was, contents) else ""
                 stamp.update(json.dumps([kind.kind, name, contents, version], sort_keys=True).encode())
         return stamp.hexdigest()[:16] if changed else ""
 
@@ -239,6 +241,10 @@ def _body(
         return {**wanted, "metadata": {**wanted["metadata"], **owned}}
 
     return body
+
+
+def _contents(item: manifest.Manifest) -> list[dict[str, str]]:
+    return [item.get(field) or {} for field in ("data", "binaryData")]
 
 
 def _workload(live: Object, wanted: Any, before: Any, stamp: str) -> Object:
