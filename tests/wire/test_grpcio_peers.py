@@ -25,6 +25,7 @@ BINARY = bytes(range(256))
 
 class Service(grpc.GenericRpcHandler):
     def __init__(self):
+        self.hanging = threading.Event()
         self.cancelled = threading.Event()
         self.remaining = None
         self.seen = []
@@ -72,8 +73,9 @@ class Service(grpc.GenericRpcHandler):
     def _hang(self, request, context):
         over = threading.Event()
         context.add_callback(over.set)
-        over.wait(20)
-        self.cancelled.set()
+        self.hanging.set()
+        if over.wait(20):
+            self.cancelled.set()
         return b""
 
     def _count(self, messages, context):
@@ -156,7 +158,7 @@ def test_a_deadline_is_sent_and_kept():
 def test_cancelling_the_task_cancels_the_call():
     async def scenario(channel, service):
         task = asyncio.create_task(channel.unary("/s/Hang", b""))
-        assert await channel.unary("/s/Echo", b"x") == b"x"
+        assert await asyncio.to_thread(service.hanging.wait, 20)
         task.cancel()
         await asyncio.wait([task])
         assert await asyncio.to_thread(service.cancelled.wait, 20)
@@ -237,6 +239,7 @@ async def bug(call):
 
 class Hanging:
     def __init__(self):
+        self.hanging = threading.Event()
         self.cancelled = threading.Event()
 
     async def __call__(self, call):
