@@ -114,7 +114,8 @@ def test_a_builder_in_the_cluster_is_examined_and_its_logs_are_shown(
     cluster: Cluster, namespace: str, tmp_path: Path
 ) -> None:
     cluster.buildwright(
-        "create", "--name", "kube", "--driver", "kubernetes", "--driver-opt", f"namespace={namespace},replicas=2",
+        "create", "--name", "kube", "--driver", "kubernetes",
+        "--driver-opt", f"namespace={namespace},replicas=2,default-load=true",
         "--buildkitd-config", cluster.buildkitd_config, "--bootstrap", config=tmp_path,
     )  # fmt: skip
     done = cluster.buildwright("doctor", "kube", "--registry", cluster.registry, config=tmp_path)
