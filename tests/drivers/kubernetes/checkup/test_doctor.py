@@ -7,12 +7,14 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from buildwright.drivers.kubernetes.checkup import doctor
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.table import make
+from buildwright.errors import ConnectError
 from buildwright.model.finding import Finding, Level
 from buildwright.model.node import Node
 from buildwright.testing.drivers import Sink
@@ -95,6 +97,27 @@ def test_a_pod_that_would_be_refused_is_told(tmp_path: Path) -> None:
         found = await examined(node)
         assert found["quota"].level is Level.FAILED
         assert said in found["quota"].text
+
+    run(tmp_path, scenario)
+
+
+def test_a_pod_that_could_not_be_tried_is_not_taken_for_a_refused_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = doctor.Cluster.create
+
+    async def cut(cluster: doctor.Cluster, item: Any, *args: Any, **named: Any) -> Any:
+        if item["kind"] == "Pod":
+            raise ConnectError("the connection was lost")
+        return await create(cluster, item, *args, **named)
+
+    monkeypatch.setattr(doctor.Cluster, "create", cut)
+
+    async def scenario(server: ApiServer, node: Node) -> None:
+        found = await examined(node)
+        assert found["admission"].level is Level.UNKNOWN
+        assert "the connection was lost" in found["admission"].text
+        assert not any("would refuse" in one.text for one in found.values())
 
     run(tmp_path, scenario)
 
