@@ -113,6 +113,39 @@ def test_who_may_only_build_wakes_a_builder_all_the_same(tmp_path: Path) -> None
     asyncio.run(scenario())
 
 
+def test_files_that_are_missing_when_a_builder_wakes_come_back_and_go_with_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with ApiServer() as server:
+            driver = driver_of(server.kubeconfig(tmp_path), KEY)
+            await driver.start(Sink())
+            await driver.stop()
+            files = (("configmaps", "b0-config"), ("secrets", "b0-config-1"))
+            for plural, name in files:
+                server.drop(plural, name)
+            await driver.start(Sink())
+            for plural, name in files:
+                (owner,) = server.objects[plural, "default", name]["metadata"]["ownerReferences"]
+                assert owner["uid"] == server.objects["deployments", "default", "b0"]["metadata"]["uid"]
+
+    asyncio.run(scenario())
+
+
+def test_a_builder_stops_and_goes_although_its_builds_cannot_be_told(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with ApiServer() as server:
+            driver = driver_of(server.kubeconfig(tmp_path), KEY)
+            await driver.start(Sink())
+            labels = {"app": "b0", "app.kubernetes.io/managed-by": "buildwright"}
+            server.put("leases", {"metadata": {"name": "l", "labels": labels}, "spec": {}})
+            server.refuse["list", "version"] = Refusal(401, "Unauthorized", "Unauthorized")
+            await driver.stop()
+            assert server.objects["deployments", "default", "b0"]["spec"]["replicas"] == 0
+            await driver.remove()
+            assert {plural for plural, _, _ in server.objects} <= {"pods", "leases", "poddisruptionbudgets"}
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.cluster
 def test_a_woken_builder_has_its_cache(cluster: Any, namespace: str, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN echo once > /x\n")

@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from buildwright.drivers.driver import Driver, NodeStatus
+from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.lifecycle import objects
 from buildwright.drivers.table import make
 from buildwright.errors import NotReadyError
+from buildwright.kube.api import Cluster
+from buildwright.kube.config import load
 from buildwright.model.node import Node
 from buildwright.testing.drivers import Sink, serve_daemon
 from buildwright.testing.kube import ApiServer, Refusal
@@ -113,14 +116,32 @@ def test_files_that_a_removal_took_along_are_restored(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
-def test_other_files_replace_those_that_are_there_and_whom_they_belong_to_stays(tmp_path: Path) -> None:
+def test_other_files_replace_those_that_are_there_and_go_with_the_workload(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, driver: Callable[[], Driver]) -> None:
         owners = [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "b0", "uid": "u"}]
         server.put("configmaps", {"metadata": {"name": "b0-config", "ownerReferences": owners}, "data": {"old": "x"}})
         await driver().start(Sink())
         found = server.objects["configmaps", "default", "b0-config"]
         assert found["data"] == {"buildkitd.toml": "debug = true\n"}
-        assert found["metadata"]["ownerReferences"] == owners
+        (owner,) = found["metadata"]["ownerReferences"]
+        assert owner["uid"] == server.objects["deployments", "default", "b0"]["metadata"]["uid"]
+
+    run(tmp_path, scenario)
+
+
+def test_a_builder_that_is_removed_while_it_is_woken_is_made_anew(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Callable[[], Driver]) -> None:
+        node = Node(name="b0", endpoint="kubernetes:///b?deployment=b0", driver_opts={"replicas": "2"}, files=FILES)
+        await driver().start(Sink())
+        await driver().stop()
+        found = server.objects["deployments", "default", "b0"]
+        for plural, name in (("deployments", "b0"), ("configmaps", "b0-config")):
+            server.drop(plural, name)
+        async with Cluster(load(str(tmp_path / "kubeconfig"), environ={})) as cluster:
+            assert await objects.wake(cluster, Fleet.of(node), found) == 2
+        made = server.objects["deployments", "default", "b0"]
+        (owner,) = server.objects["configmaps", "default", "b0-config"]["metadata"]["ownerReferences"]
+        assert owner["uid"] == made["metadata"]["uid"] != found["metadata"]["uid"]
 
     run(tmp_path, scenario)
 

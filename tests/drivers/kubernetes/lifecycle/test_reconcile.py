@@ -208,6 +208,32 @@ def test_larger_claims_are_asked_for_and_the_workload_made_anew(tmp_path: Path) 
     on(tmp_path, scenario, **CLAIMED)
 
 
+def test_a_builder_whose_claims_grow_belongs_to_whom_it_did_also_when_that_is_not_here(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        owners = [{"apiVersion": "v1", "kind": "Pod", "name": "ci-1", "uid": "u1"}]
+        workload = bed.get("statefulsets")
+        bed.server.put("statefulsets", {**workload, "metadata": {**workload["metadata"], "ownerReferences": owners}})
+        opts = {**bed.node.driver_opts, "owner": "pod/ci-1"}
+        bed.node = replace(bed.node, driver_opts=opts)
+        await done(bed.changed(**{"persistent-volume-claim.requests.storage": "2Gi"}))
+        made = bed.get("statefulsets")["metadata"]
+        assert made["uid"] != workload["metadata"]["uid"]
+        assert made["ownerReferences"] == owners
+
+    on(tmp_path, scenario, **CLAIMED)
+
+
+def test_an_object_that_comes_and_goes_is_told(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        update = bed.changed({"buildkitd.toml": b"debug = true\n"})
+        await update.plan()
+        bed.server.refuse["create", "configmaps"] = Refusal(409, "AlreadyExists", "already exists")
+        with pytest.raises(ClusterError, match="ConfigMap b0-config is made and removed by somebody else"):
+            await update.apply()
+
+    on(tmp_path, scenario)
+
+
 def test_claims_that_do_not_grow_are_refused_and_nothing_touched(tmp_path: Path) -> None:
     async def scenario(bed: Bed) -> None:
         message = "the storageclass must support resize"

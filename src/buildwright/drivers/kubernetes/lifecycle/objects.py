@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from buildwright.drivers.kubernetes.building.lease import leases
+from buildwright.drivers.kubernetes.conflicts import despite_others
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.lifecycle import claims
 from buildwright.drivers.kubernetes.lifecycle.owner import Owner, join, reference
-from buildwright.drivers.kubernetes.manifests import gc, manifest
+from buildwright.drivers.kubernetes.manifests import manifest
 from buildwright.drivers.values import human
-from buildwright.errors import ClusterError, NotReadyError
+from buildwright.errors import BuildwrightError, ClusterError, NotReadyError
 from buildwright.kube.api import (
     CONFIG_MAP,
-    CONFLICT,
     DISRUPTION_BUDGET,
     FORBIDDEN,
     NOT_FOUND,
@@ -29,30 +29,30 @@ from buildwright.kube.objects import Workload
 from buildwright.kube.server import UNKNOWN, greet
 
 _CONTENTS = ("data", "binaryData")
-_ATTEMPTS = 5
 _GOING = 60.0
 """Seconds for which a workload that is being deleted is waited for."""
 _POLL = 0.25
 
 
-async def create(cluster: Cluster, fleet: Fleet, workload: Mapping[str, Any] | None = None) -> None:
+async def create(cluster: Cluster, fleet: Fleet, anew: Object | None = None) -> None:
     """Make what is missing. Objects that someone else has made meanwhile are as good as ours.
 
     Others may make, remove and change the same at any moment. NotReadyError when what is being removed is not gone
-    in time. `workload` is another than the fleet's own.
+    in time. `anew` is a workload in the place of the fleet's own, which belongs to whom it says.
     """
-    owner = owner_of(cluster, fleet)
-    owners = [await owner.reference(cluster)] if owner else []
+    workload = await accepted(cluster, fleet) if anew is None else anew
+    owner = owner_of(cluster, fleet) if anew is None else None
+    owners = [await owner.reference(cluster)] if owner else workload["metadata"].get("ownerReferences", [])
     maps: Sequence[Mapping[str, Any]] = manifest.config_maps(fleet.name, fleet.node, fleet.options)
     secrets = manifest.secrets(fleet.name, fleet.node, fleet.options)
     for kind, items in ((CONFIG_MAP, maps), (SECRET, secrets)):
         for item in items:
             await _place(cluster, kind, _owned(item, owners))
-    made = await _make(cluster, fleet, _owned(workload or await accepted(cluster, fleet), owners))
+    made = await _make(cluster, fleet, _owned(workload, owners))
     # A removal that was under way may have taken some of them along.
     await _restore(cluster, fleet, owners)
-    for kind, given in ((CONFIG_MAP, maps if owners else _generated(fleet, maps)), (SECRET, secrets)):
-        for item in given:
+    for kind, items in ((CONFIG_MAP, maps), (SECRET, secrets)):
+        for item in items:
             await _hand_over(cluster, kind, item["metadata"]["name"], reference(fleet.kind, made))
     await _budget(cluster, fleet, reference(fleet.kind, made))
 
@@ -60,19 +60,17 @@ async def create(cluster: Cluster, fleet: Fleet, workload: Mapping[str, Any] | N
 async def _place(cluster: Cluster, kind: Kind, item: Mapping[str, Any]) -> None:
     """Make a file object, or change one that has other files; to whom that belongs stays."""
     name = item["metadata"]["name"]
-    for attempt in range(_ATTEMPTS):
-        try:
-            if await cluster.create(item, kind) is not None:
-                return
-            found = await _seen(cluster, kind, name)
-            if found is not None and all(item.get(field) == found.get(field) for field in _CONTENTS):
-                return
-            owners = (found or {}).get("metadata", {}).get("ownerReferences", ())
-            await cluster.replace(_owned(item, owners), kind)
+
+    async def step() -> None:
+        if await cluster.create(item, kind) is not None:
             return
-        except ClusterError as error:
-            if error.status not in (CONFLICT, NOT_FOUND) or attempt == _ATTEMPTS - 1:
-                raise
+        found = await _seen(cluster, kind, name)
+        if found is not None and all(item.get(field) == found.get(field) for field in _CONTENTS):
+            return
+        owners = (found or {}).get("metadata", {}).get("ownerReferences", ())
+        await cluster.replace(_owned(item, owners), kind)
+
+    await despite_others(step)
 
 
 async def _seen(cluster: Cluster, kind: Kind, name: str) -> Object | None:
@@ -87,21 +85,23 @@ async def _seen(cluster: Cluster, kind: Kind, name: str) -> Object | None:
 
 async def _make(cluster: Cluster, fleet: Fleet, item: Mapping[str, Any]) -> Object:
     """Make the workload, or join those who have made it."""
-    for _ in range(int(_GOING / _POLL)):
-        if (made := await cluster.create(item, fleet.kind)) is not None:
+    try:
+        async with asyncio.timeout(_GOING):
+            while (made := await cluster.create(item, fleet.kind)) is None:
+                found = await cluster.get(fleet.kind, fleet.name)
+                if found is not None and not leaving(found):
+                    await adopt(cluster, fleet, found)
+                    return found
+                await asyncio.sleep(_POLL)
             return made
-        found = await cluster.get(fleet.kind, fleet.name)
-        if found is not None and not leaving(found):
-            await adopt(cluster, fleet, found)
-            return found
-        await asyncio.sleep(_POLL)
-    raise NotReadyError(
-        f"{fleet.kind.kind} {fleet.name} in namespace {cluster.namespace} is being deleted and is not gone after "
-        f"{_GOING:.0f} seconds: see its finalizers, or try again later"
-    )
+    except TimeoutError:
+        raise NotReadyError(
+            f"{fleet.kind.kind} {fleet.name} in namespace {cluster.namespace} is being deleted and is not gone after "
+            f"{_GOING:.0f} seconds: see its finalizers, or try again later"
+        ) from None
 
 
-async def _restore(cluster: Cluster, fleet: Fleet, owners: Sequence[Mapping[str, str]] = ()) -> None:
+async def _restore(cluster: Cluster, fleet: Fleet, owners: Sequence[Mapping[str, str]]) -> None:
     """Make the file objects that are missing, since pods wait for them for ever. Who may not, leaves it to others."""
     for kind, make in ((CONFIG_MAP, manifest.config_maps), (SECRET, manifest.secrets)):
         for item in make(fleet.name, fleet.node, fleet.options):
@@ -158,10 +158,15 @@ async def wake(cluster: Cluster, fleet: Fleet, found: Object | None) -> int:
     if found is None or leaving(found):
         await create(cluster, fleet)
         return fleet.options.replicas
-    await _restore(cluster, fleet)
+    await _restore(cluster, fleet, [reference(fleet.kind, found)])
     if wanted := Workload.read(found).replicas:
         return wanted
-    await cluster.patch(fleet.kind, fleet.name, {"spec": {"replicas": fleet.options.replicas}})
+    try:
+        await cluster.patch(fleet.kind, fleet.name, {"spec": {"replicas": fleet.options.replicas}})
+    except ClusterError as error:
+        if error.status != NOT_FOUND:
+            raise
+        await create(cluster, fleet)
     return fleet.options.replicas
 
 
@@ -180,12 +185,12 @@ async def stop(cluster: Cluster, fleet: Fleet, tell: Callable[[str], None]) -> N
 
 
 async def _tell_builds(cluster: Cluster, fleet: Fleet, what: str, tell: Callable[[str], None]) -> None:
-    """Say who builds on the pods that are about to end; nothing where leases may not be read."""
+    """Say who builds on the pods that are about to end; nothing where that cannot be found out."""
     try:
         found = await leases(cluster, fleet.labels)
-    except ClusterError:
+        now = time.time() + ((await greet(cluster.config)).skew or 0.0 if found else 0.0)
+    except BuildwrightError:
         return
-    now = time.time() + ((await greet(cluster.config)).skew or 0.0 if found else 0.0)
     holders = sorted(lease.holder for lease in found if lease.valid(now))
     if holders:
         bound = f"go on for up to {human(fleet.options.drain)}" if fleet.options.drain else "are lost"
@@ -217,12 +222,3 @@ async def _hand_over(cluster: Cluster, kind: Kind, name: str, workload: Mapping[
 
 def _owned(item: Mapping[str, Any], owners: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:
     return {**item, "metadata": {**item["metadata"], "ownerReferences": list(owners)}} if owners else item
-
-
-def _generated(fleet: Fleet, maps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Those of `maps` that buildx would not make, and so would not remove."""
-    return [] if gc.CONFIG_FILE in fleet.node.files else [item for item in maps if _configures(item)]
-
-
-def _configures(config_map: Mapping[str, Any]) -> bool:
-    return gc.CONFIG_FILE in config_map.get("data", {})

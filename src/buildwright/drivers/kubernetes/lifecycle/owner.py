@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from buildwright.drivers.kubernetes.conflicts import despite_others
 from buildwright.errors import ClusterError, DriverOptionError
 from buildwright.kube import config
-from buildwright.kube.api import CONFLICT, FORBIDDEN, POD, Cluster, Kind, Object
+from buildwright.kube.api import FORBIDDEN, POD, Cluster, Kind, Object
 
 AUTO = "auto"
-_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +74,24 @@ def reference(kind: Kind, item: Object) -> dict[str, str]:
 
 async def join(cluster: Cluster, kind: Kind, item: Object, owner: Owner) -> None:
     """Make `owner` one more owner of a workload that belongs to pods. One that belongs to nobody is left so."""
-    for attempt in range(_ATTEMPTS):
-        metadata = item["metadata"]
-        owners: list[dict[str, Any]] = metadata.get("ownerReferences") or []
-        pods = [one for one in owners if one["kind"] == POD.kind]
-        if not pods or any(one["name"] == owner.name and owner.uid in ("", one["uid"]) for one in pods):
-            return
-        more = {"ownerReferences": [*owners, await owner.reference(cluster)]}
-        try:
-            await cluster.patch(
-                kind, metadata["name"], {"metadata": {**more, "resourceVersion": metadata["resourceVersion"]}}
-            )
-            return
-        except ClusterError as error:
-            if error.status != CONFLICT or attempt == _ATTEMPTS - 1:
-                raise
-        found = await cluster.get(kind, metadata["name"])
-        if found is None:
-            return
-        item = found
+    if not _lacks(item, owner):
+        return
+    name, ours = item["metadata"]["name"], await owner.reference(cluster)
+
+    async def step() -> None:
+        found = await cluster.get(kind, name)
+        if found is not None and _lacks(found, owner):
+            version, owners = found["metadata"]["resourceVersion"], found["metadata"]["ownerReferences"]
+            more = {"ownerReferences": [*owners, ours], "resourceVersion": version}
+            await cluster.patch(kind, name, {"metadata": more})
+
+    await despite_others(step)
+
+
+def _lacks(item: Object, owner: Owner) -> bool:
+    """Whether an object belongs to pods, and `owner` is none of them."""
+    pods = [one for one in item["metadata"].get("ownerReferences") or () if one["kind"] == POD.kind]
+    return bool(pods) and not any(one["name"] == owner.name and owner.uid in ("", one["uid"]) for one in pods)
 
 
 def _mounted_namespace() -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from buildwright.drivers.kubernetes import quantity
+from buildwright.drivers.kubernetes.conflicts import despite_others
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.identity import connect
 from buildwright.drivers.kubernetes.lifecycle import claims, fixed, objects, rollout
@@ -25,7 +26,6 @@ from buildwright.kube.api import (
     DEPLOYMENT,
     DISRUPTION_BUDGET,
     FORBIDDEN,
-    NOT_FOUND,
     POD,
     SECRET,
     STATEFUL_SET,
@@ -39,7 +39,8 @@ from buildwright.model.status import StatusSink
 FILES = "buildwright/files"
 """Annotation of the pod template: another value makes new pods, which read the daemon's files anew."""
 
-_ATTEMPTS = 5
+
+_KEPT = ("labels", "annotations", "ownerReferences")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,13 +216,13 @@ class Reconciliation:
 
     async def _make_anew(self, cluster: Cluster, write: _Write) -> None:
         """Make the StatefulSet anew around its pods, since the size of its claims is for good."""
-        fleet = self._after
-        found = await cluster.get(fleet.kind, fleet.name)
-        made = write.body(found)
-        spec = {**made["spec"], "volumeClaimTemplates": fleet.workload["spec"]["volumeClaimTemplates"]}
-        kept = {name: made["metadata"][name] for name in ("labels", "annotations") if made["metadata"].get(name)}
-        await cluster.delete(fleet.kind, fleet.name, orphan=True)
-        anew = {**made, "metadata": {"name": fleet.name, **kept}, "spec": spec}
+        fleet, anew = self._after, None
+        if (found := await cluster.get(fleet.kind, fleet.name)) is not None:
+            made = write.body(found)
+            spec = {**made["spec"], "volumeClaimTemplates": fleet.workload["spec"]["volumeClaimTemplates"]}
+            kept = {name: made["metadata"][name] for name in _KEPT if made["metadata"].get(name)}
+            anew = {**made, "metadata": {"name": fleet.name, **kept}, "spec": spec}
+            await cluster.delete(fleet.kind, fleet.name, orphan=True)
         await objects.create(cluster, fleet, anew)
 
 
@@ -266,17 +267,17 @@ def _workload(live: Object, wanted: Any, before: Any, stamp: str) -> Object:
 
 async def _write(cluster: Cluster, write: _Write) -> None:
     """Do one write; what someone else does to the object meanwhile is taken into account."""
-    for attempt in range(_ATTEMPTS):
+
+    async def step() -> None:
         live = await cluster.get(write.kind, write.name)
-        try:
-            if live is not None:
-                await cluster.replace(write.body(live), write.kind)
-                return
-            if await cluster.create(write.body(None), write.kind) is not None:
-                return
-        except ClusterError as error:
-            if error.status not in (CONFLICT, NOT_FOUND) or attempt == _ATTEMPTS - 1:
-                raise
+        if live is not None:
+            await cluster.replace(write.body(live), write.kind)
+        elif await cluster.create(write.body(None), write.kind) is None:
+            raise ClusterError(
+                f"{write.kind.kind} {write.name} is made and removed by somebody else: try again", status=CONFLICT
+            )
+
+    await despite_others(step)
 
 
 def _request(size: str) -> Object:
