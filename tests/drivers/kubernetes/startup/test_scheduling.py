@@ -65,6 +65,22 @@ def test_what_time_may_heal_is_not_final(message: str) -> None:
     assert not scheduling.read(message, parse({})).final
 
 
+@pytest.mark.parametrize(
+    ("toleration", "borne"),
+    [
+        ({"key": "", "operator": "Exists"}, True),
+        ({"operator": "Exists"}, True),
+        ({"key": "ded", "operator": "Exists", "effect": "NoSchedule"}, True),
+        ({"key": "ded", "operator": "Exists", "effect": "NoExecute"}, False),
+        ({"key": "ded", "value": "bk"}, True),
+        ({"key": "ded", "operator": "Equal", "value": "other"}, False),
+        ({"key": "other", "operator": "Exists"}, False),
+    ],
+)
+def test_what_tolerates_a_taint(toleration: dict[str, str], borne: bool) -> None:
+    assert Taint("ded", "bk").binds([toleration]) is not borne
+
+
 UNNAMED = f"0/2 nodes are available: 2 node(s) had untolerated taint(s){HELPLESS.format(2)}"
 
 

@@ -7,7 +7,7 @@ The form is kube-scheduler's FitError: `0/3 nodes are available: 1 Insufficient 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,18 @@ class Taint:
         found = (node.get("spec") or {}).get("taints") or ()
         return [cls(taint.get("key", ""), taint.get("value") or "", taint.get("effect", "")) for taint in found]
 
+    def binds(self, tolerations: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether it keeps pods away that have these tolerations (core/v1 Toleration.ToleratesTaint).
+
+        An empty key tolerates every key, an empty effect every effect.
+        """
+        return self.effect in ("NoSchedule", "NoExecute") and not any(
+            toleration.get("key", "") in ("", self.key)
+            and toleration.get("effect", "") in ("", self.effect)
+            and (toleration.get("operator") == "Exists" or toleration.get("value", "") == self.value)
+            for toleration in tolerations
+        )
+
 
 def read(message: str, options: Options, taints: Sequence[Taint] = ()) -> Misfit:
     """What the message of PodScheduled=False means for a pod made from `options`.
@@ -86,7 +98,7 @@ def _obstacle(nodes: int, reason: str, options: Options, taints: Sequence[Taint]
     text = _NODES.sub("", reason)
     if found := re.match(r"Insufficient (\S+)", reason):
         return Obstacle(nodes, f"with insufficient {found[1]}", _smaller(found[1], options), heals=not too_large)
-    borne = [taint for taint in taints if _binds(taint, options)]
+    borne = [taint for taint in taints if taint.binds(options.tolerations)]
     if reason.endswith("untolerated taint(s)") and borne:
         system = [taint for taint in borne if _SYSTEM.match(taint.key)]
         remedies = dict.fromkeys(_toleration(taint.key, taint.value) for taint in borne if taint not in system)
@@ -113,16 +125,6 @@ def _tolerate(found: re.Match[str], options: Options) -> str:
 
 def _toleration(key: str, value: str) -> str:
     return f'set the driver option "tolerations=key={key},{f"value={value}" if value else "operator=Exists"}"'
-
-
-def _binds(taint: Taint, options: Options) -> bool:
-    """Whether the taint keeps pods away that tolerate what the options say."""
-    return taint.effect in ("NoSchedule", "NoExecute") and not any(
-        toleration.get("key", taint.key) == taint.key
-        and toleration.get("effect", taint.effect) in ("", taint.effect)
-        and (toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.value)
-        for toleration in options.tolerations
-    )
 
 
 def _selector(found: re.Match[str], options: Options) -> str:
