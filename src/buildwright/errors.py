@@ -26,14 +26,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
 
 
 class BuildwrightError(Exception):
     """Root of the tree. `exit_code` is the process's, `retriable` says whether the same call may succeed later."""
 
     exit_code: int = 1
-    retriable: ClassVar[bool] = False
+    retriable: bool = False
 
 
 class UsageError(BuildwrightError):
@@ -80,12 +79,16 @@ class ConnectError(BuildwrightError):
 
 
 class ClusterError(BuildwrightError):
-    """The Kubernetes API refused or failed a request; `status` is the HTTP status, 0 when there was none."""
+    """The Kubernetes API refused or failed a request; `status` is the HTTP status, 0 when there was none.
+
+    `retriable` when it was busy (429) or failed itself (5xx).
+    """
 
     def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
+        self.retriable = status == 429 or status >= 500
 
 
 class NotReadyError(BuildwrightError):

@@ -97,6 +97,31 @@ def test_a_pod_that_was_only_cut_off_is_not_called_lost() -> None:
     assert told == ["the connection to pod b0-x on node node1 was lost; building again (retry 1 of 1)"]
 
 
+@pytest.mark.parametrize("reason", ["Exited", "OOMKilled", "Silent"])
+def test_another_pod_is_promised_only_when_the_pod_goes(reason: str) -> None:
+    told = list[str]()
+    run(Work(lost(reason=reason)), told=told)
+    assert told == [f"pod b0-x on node node1 was lost ({reason}); building again (retry 1 of 1)"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 504])
+def test_what_a_cluster_refuses_for_the_moment_begins_again(status: int) -> None:
+    work, told = Work(ClusterError("the cluster refused: busy", status=status)), list[str]()
+    assert run(work, told=told) == 2
+    assert told == ["the cluster refused: busy; connecting again (retry 1 of 1)"]
+
+
+@pytest.mark.parametrize(
+    "error", [ClusterError("leader changed", status=500), NotReadyError("node b0 was stopped meanwhile")]
+)
+def test_what_ends_the_retry_of_a_loss_is_told_with_the_loss(error: BuildwrightError) -> None:
+    with pytest.raises(DaemonLostError) as caught:
+        run(Work(lost(), error))
+    assert str(caught.value) == (
+        f"pod b0-x on node node1 was lost (Deleted), and the build could not begin again: {error}"
+    )
+
+
 def test_the_last_words_of_a_daemon_are_shown_when_it_ended_by_itself() -> None:
     sink = Sink()
     run(Work(lost(log=("started",))), sink=sink)

@@ -24,8 +24,11 @@ T = TypeVar("T")
 
 _CUT = "Disconnected"
 """The reason of a loss of which the pod knows nothing."""
+_STAYS = (_CUT, "Silent", "Exited", "OOMKilled")
+"""Reasons of losses after which the same pod may take the build again."""
+_REFUSALS = (ConnectError, ClusterError)
 PAUSE = 1.0
-"""Seconds before a connection that was refused is tried again."""
+"""Seconds before what was refused is tried again."""
 
 
 class Unfinished:
@@ -76,8 +79,9 @@ async def persist(
 ) -> T:
     """The result of `work`, begun anew up to `retries` times when a daemon or the connection to it was lost.
 
-    That needs a driver with other daemons to turn to. Every loss is shown on `sink` and given to `tell` as one
-    sentence. Raises what the work raised; a loss, when it was not the first, names those before it.
+    So is what a cluster refused for the moment. That needs a driver with other daemons to turn to. Every loss is
+    shown on `sink` and given to `tell` as one sentence. Raises what the work raised; a loss, when it was not the
+    first, names those before it.
     """
     losses: list[BuildwrightError] = []
     while True:
@@ -87,9 +91,11 @@ async def persist(
         except (ConnectError, ConnectionLostError) as error:
             losses.append(error)
         except (NotReadyError, ClusterError) as error:
-            if not losses:
-                raise
-            raise _in_vain(losses, error) from error
+            if not error.retriable:
+                if not losses:
+                    raise
+                raise _in_vain(losses, error) from error
+            losses.append(error)
         attempt.sink.end()
         if len(losses) > retries or not driver.traits.dynamic:
             raise _final(losses)
@@ -99,7 +105,7 @@ async def persist(
         with step(sink, sentence) as shown:
             _detail(losses[-1], shown.log)
         tell(sentence)
-        if isinstance(losses[-1], ConnectError):
+        if isinstance(losses[-1], _REFUSALS):
             await asyncio.sleep(PAUSE)
 
 
@@ -111,11 +117,10 @@ def _told(error: BuildwrightError) -> str:
 
 
 def _remedy(error: BuildwrightError) -> str:
-    if isinstance(error, ConnectError):
+    if isinstance(error, _REFUSALS):
         return "connecting again"
-    return "building again" + (
-        " on another pod" if isinstance(error, DaemonLostError) and error.reason != _CUT else ""
-    )
+    gone = isinstance(error, DaemonLostError) and error.reason not in _STAYS
+    return "building again" + (" on another pod" if gone else "")
 
 
 def _detail(error: BuildwrightError, log: Callable[[str], None]) -> None:
@@ -129,7 +134,7 @@ def _detail(error: BuildwrightError, log: Callable[[str], None]) -> None:
 def _final(losses: Sequence[BuildwrightError], spent: str = "") -> BuildwrightError:
     """The last loss, with what else there is to say about it."""
     *earlier, last = losses
-    if isinstance(last, ConnectError) and earlier and isinstance(earlier[-1], ConnectionLostError):
+    if isinstance(last, _REFUSALS) and earlier and isinstance(earlier[-1], ConnectionLostError):
         return _in_vain(earlier, last)
     before = [told for told in dict.fromkeys(map(_told, earlier)) if told != str(last)]
     if spent:

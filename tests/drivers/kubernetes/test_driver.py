@@ -379,6 +379,123 @@ def test_after_a_loss_the_api_server_is_waited_for(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("answer", ["nothing", "503"])
+def test_after_a_loss_an_api_server_that_stays_away_ends_the_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr("buildwright.drivers.kubernetes.driver._OUTAGE", 0.6)
+    monkeypatch.setattr("buildwright.drivers.kubernetes.perseverance.POLL", 0.1)
+
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        await lose(server, driver)
+        if answer == "nothing":
+            server.mute.add(("get", "deployments"))
+        else:
+            server.refuse["get", "deployments"] = Refusal(503, "ServiceUnavailable", "no backend")
+        async with asyncio.timeout(10):
+            with pytest.raises(
+                ConnectError, match=r"^the API server was away for 1 s(, it does not answer|: .*no b)"
+            ):
+                await driver.start(Sink())
+
+    run(tmp_path, scenario)
+
+
+def test_waiting_after_a_loss_can_be_broken_off_at_once(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        await lose(server, driver)
+        server.refuse["get", "deployments"] = Refusal(503, "ServiceUnavailable", "no backend")
+        server.requests.clear()
+        starting = asyncio.ensure_future(driver.start(Sink()))
+        await server.called("get", "deployments")
+        starting.cancel()
+        async with asyncio.timeout(1):
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 504])
+def test_a_start_that_is_refused_for_the_moment_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr("buildwright.drivers.kubernetes.perseverance.PAUSES", (0.05, 0.05, 0.05))
+
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        for refused in (("get", "deployments"), ("create", "deployments")):
+            await driver.remove()
+            server.requests.clear()
+            server.refuse[refused] = Refusal(status, "Busy", "try again")
+            starting = asyncio.ensure_future(driver.start(Sink()))
+            await server.called(*refused)
+            server.refuse.clear()
+            await starting
+            server.requests.clear()
+        server.refuse["list", "pods"] = Refusal(status, "Busy", "try again")
+        opening = asyncio.ensure_future(driver.open())
+        await server.called("list", "pods")
+        server.refuse.clear()
+        await (await opening).aclose()
+
+    run(tmp_path, scenario)
+
+
+def test_a_refusal_that_stays_is_told_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("buildwright.drivers.kubernetes.perseverance.PAUSES", (0.01, 0.01))
+
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        server.refuse["get", "deployments"] = Refusal(429, "TooManyRequests", "the server is busy")
+        with pytest.raises(ClusterError, match="the server is busy"):
+            await driver.start(Sink())
+        assert [request[0] for request in server.requests if request[1] == "deployments"] == ["get"] * 3
+
+    run(tmp_path, scenario)
+
+
+def test_a_busy_api_server_is_not_held_against_a_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("buildwright.drivers.kubernetes.driver._FIRST_DELAY", 0.01)
+
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        server.refuse["exec", "pods"] = Refusal(429, "TooManyRequests", "later")
+        with pytest.raises(ConnectError, match="later"):
+            await driver.open()
+        server.refuse.clear()
+        sink = Sink()
+        await driver.start(sink)
+        assert sink.vertexes == []
+
+    run(tmp_path, scenario)
+
+
+def test_a_builder_that_was_stopped_meanwhile_is_not_woken_again(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        await lose(server, driver)
+        await driver.stop()
+        with pytest.raises(NotReadyError, match="stopped meanwhile"):
+            await driver.start(Sink())
+        assert server.objects["deployments", "default", "b-0"]["spec"]["replicas"] == 0
+
+    run(tmp_path, scenario)
+
+
+def test_a_builder_that_is_being_removed_meanwhile_is_not_made_again(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        await lose(server, driver)
+        leaving = server.objects["deployments", "default", "b-0"]
+        leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        server.put("deployments", leaving)
+        with pytest.raises(NotReadyError, match="removed meanwhile"):
+            await driver.start(Sink())
+
+    run(tmp_path, scenario)
+
+
 def test_a_builder_that_was_removed_meanwhile_is_not_made_again(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, driver: Driver) -> None:
         await driver.start(Sink())

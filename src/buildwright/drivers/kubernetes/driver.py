@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from buildwright.drivers.driver import Driver, Instance, NodeInfo, NodeStatus, Traits, quiet
-from buildwright.drivers.kubernetes.building.lease import Keeper, LeasedStream, leases
+from buildwright.drivers.kubernetes.building.lease import Keeper, LeasedStream, leases, server_time
 from buildwright.drivers.kubernetes.building.stream import PodStream
 from buildwright.drivers.kubernetes.choose import choose, container_of
 from buildwright.drivers.kubernetes.fleet import Fleet, Losses
@@ -19,14 +19,14 @@ from buildwright.drivers.kubernetes.lifecycle import objects
 from buildwright.drivers.kubernetes.manifests import gc
 from buildwright.drivers.kubernetes.options import CLAIM as CLAIM_OPTION
 from buildwright.drivers.kubernetes.options import FOR_ALL_PODS, LoadBalance
+from buildwright.drivers.kubernetes.perseverance import outlasting, repeated
 from buildwright.drivers.kubernetes.placement import PLATFORM_ANNOTATION
 from buildwright.drivers.kubernetes.startup import boot
 from buildwright.drivers.kubernetes.startup.readiness import Boot
 from buildwright.drivers.steps import Step, Unseen, step
 from buildwright.drivers.values import human
-from buildwright.errors import ClusterError, ConnectError, NotReadyError, UsageError
+from buildwright.errors import BuildwrightError, ClusterError, ConnectError, NotReadyError, UsageError
 from buildwright.kube.api import NOT_FOUND, POD, Cluster, Object
-from buildwright.kube.follow import follow
 from buildwright.kube.objects import Pod, Workload
 from buildwright.model.node import Node
 from buildwright.model.platform import Platform
@@ -34,10 +34,11 @@ from buildwright.model.status import StatusSink
 from buildwright.wire.stream import ByteStream
 
 _ATTEMPTS = 4
+_BUSY = 429
 _FIRST_DELAY = 0.5
 _REPLACEMENT = 30.0
 """Seconds that `open` waits for a pod."""
-_OUTAGE = 60
+_OUTAGE = 60.0
 """Seconds that the API server may be away after a loss."""
 
 
@@ -78,19 +79,25 @@ class KubernetesDriver:
             await self._replace(sink)
             return
         async with await connect(self._fleet) as cluster:
-            managed = self._fleet.options.managed
-            found = await cluster.get(self._fleet.kind, self._fleet.name) if managed else None
-            if found is not None:
-                await objects.adopt(cluster, self._fleet, found)
-            asleep = managed and (found is None or not Workload.read(found).replicas)
-            if asleep or not await self._any_ready(cluster):
+            found, awake = await repeated(partial(self._look, cluster))
+            if not awake:
                 await self._boot(cluster, found, sink)
+
+    async def _look(self, cluster: Cluster) -> tuple[Object | None, bool]:
+        """The workload, if there is one and it is ours, and whether a pod of it is ready."""
+        managed = self._fleet.options.managed
+        found = await cluster.get(self._fleet.kind, self._fleet.name) if managed else None
+        if found is not None:
+            await objects.adopt(cluster, self._fleet, found)
+        asleep = managed and (found is None or not Workload.read(found).replicas)
+        return found, not asleep and any(pod.ready for pod in await self._pods(cluster))
 
     async def _boot(self, cluster: Cluster, found: Object | None, sink: StatusSink) -> None:
         options = self._fleet.options
         with step(sink, "[internal] booting buildkit") as shown:
             for attempt in range(_ATTEMPTS):
-                want = await objects.wake(cluster, self._fleet, found) if options.managed else 1
+                waking = partial(objects.wake, cluster, self._fleet, found)
+                want = await repeated(waking) if options.managed else 1
                 try:
                     with shown.part(f"waiting for {want} pods to be ready, timeout: {human(options.timeout)}"):
                         await boot.wait(cluster, self._fleet, want, shown, made=found is None)
@@ -104,24 +111,27 @@ class KubernetesDriver:
     async def _replace(self, sink: StatusSink) -> None:
         """Wait for a pod to build in after a loss, and before that for the API server, which may be why."""
         with step(sink, "[internal] waiting for another pod") as shown:
-            async with await self._reconnect() as cluster:
-                if self._fleet.options.managed:
-                    async with aclosing(
-                        follow(cluster, self._fleet.kind, name=self._fleet.name, patience=_OUTAGE)
-                    ) as states:
-                        found = next(iter(await anext(states)), None)
-                    if found is None:
-                        raise NotReadyError(f"node {self._fleet.node.name} was removed meanwhile: create it again")
-                    await objects.wake(cluster, self._fleet, found)
+            async with await outlasting(self._return, _OUTAGE) as cluster:
                 await boot.wait(cluster, self._fleet, 1, shown, self._losses.whole, made=False)
 
-    async def _reconnect(self) -> Cluster:
-        for _ in range(_OUTAGE):
-            try:
-                return await connect(self._fleet)
-            except ConnectError:
-                await asyncio.sleep(1)
-        return await connect(self._fleet)
+    async def _return(self) -> Cluster:
+        """The cluster, in which the workload still is to have pods; what others have ended stays so."""
+        cluster = await connect(self._fleet)
+        try:
+            if self._fleet.options.managed:
+                name = self._fleet.node.name
+                found = await cluster.get(self._fleet.kind, self._fleet.name)
+                if found is None or objects.leaving(found):
+                    raise NotReadyError(f"node {name} was removed meanwhile: create it again")
+                if not Workload.read(found).replicas:
+                    raise NotReadyError(
+                        f"node {name} was stopped meanwhile: start it again with buildwright inspect --bootstrap"
+                    )
+                await objects.wake(cluster, self._fleet, found)
+            return cluster
+        except BaseException:
+            await cluster.aclose()
+            raise
 
     async def open(self, affinity: str = "", /) -> ByteStream:
         from buildwright.kube import exec as pod_exec
@@ -129,7 +139,7 @@ class KubernetesDriver:
         cluster = await connect(self._fleet)
         try:
             for attempt in range(_ATTEMPTS):
-                pod = await self._choose(cluster, affinity, wait=not attempt)
+                pod = await repeated(partial(self._choose, cluster, affinity, wait=not attempt))
                 container = container_of(pod)
                 try:
                     stream = await pod_exec.connect(cluster, pod.name, container, ("buildctl", "dial-stdio"))
@@ -139,9 +149,10 @@ class KubernetesDriver:
                     building = affinity and self._fleet.options.managed
                     return LeasedStream(watched, Keeper(cluster, self._fleet, pod)) if building else watched
                 except ClusterError as error:
-                    if error.status < 500 and error.status != NOT_FOUND:
+                    if not error.retriable and error.status != NOT_FOUND:
                         raise
-                    self._losses.note(pod)
+                    if error.status != _BUSY:
+                        self._losses.note(pod)
                     if attempt == _ATTEMPTS - 1:
                         raise ConnectError(f"pod {pod.name} on {pod.node} cannot be reached: {error}") from error
                 # A node that has just joined refuses its API server until its certificate is signed.
@@ -186,9 +197,6 @@ class KubernetesDriver:
         items, _ = await cluster.list(POD, labels=self._fleet.labels)
         return [Pod.read(item) for item in items]
 
-    async def _any_ready(self, cluster: Cluster) -> bool:
-        return any(pod.ready for pod in await self._pods(cluster))
-
     async def _choose(self, cluster: Cluster, affinity: str, *, wait: bool) -> Pod:
         """A pod to build in; with `wait` one that is due is waited for: a workload replaces those that just went."""
         pods = await self._pods(cluster)
@@ -214,9 +222,10 @@ class KubernetesDriver:
             return {}
         try:
             held = await leases(cluster, self._fleet.labels)
-        except ClusterError:
+            now = await server_time(cluster) if held else 0.0
+        except BuildwrightError:
             return {}
-        running = Counter(lease.pod for lease in held if lease.valid(time.time()))
+        running = Counter(lease.pod for lease in held if lease.valid(now))
         return {pod.name: running[pod.uid] for pod in pods}
 
 

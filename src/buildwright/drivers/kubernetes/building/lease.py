@@ -26,6 +26,7 @@ from buildwright.drivers.kubernetes.manifests import drain, manifest
 from buildwright.errors import BuildwrightError, ClusterError, SolveError
 from buildwright.kube.api import CONFLICT, LEASE, NOT_FOUND, POD, Cluster, Object
 from buildwright.kube.objects import Pod
+from buildwright.kube.server import greet
 from buildwright.wire.stream import Buffer, ByteStream
 
 UNTIL = "buildwright/protects-until"
@@ -91,6 +92,14 @@ async def leases(cluster: Cluster, labels: Mapping[str, str]) -> list[Lease]:
     """The leases of a workload whose pods have `labels`, those of killed clients too."""
     items, _ = await cluster.list(LEASE, labels={**labels, manifest.MANAGED_BY: "buildwright"})
     return [Lease.read(item) for item in items]
+
+
+async def server_time(cluster: Cluster) -> float:
+    """The server's time, by which leases are written and judged, in seconds; ours where it does not tell.
+
+    Raises what `greet` does.
+    """
+    return time.time() + ((await greet(cluster.config)).skew or 0.0)
 
 
 async def sweep(cluster: Cluster, labels: Mapping[str, str], now: float) -> list[Lease]:
