@@ -274,6 +274,37 @@ def test_a_lost_watch_is_taken_up_again_and_the_build_goes_on(tmp_path: Path) ->
     run(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("status", [403, 429])
+def test_a_pod_that_is_leaving_has_no_more_time_when_it_cannot_be_watched(tmp_path: Path, status: int) -> None:
+    async def scenario(server: ApiServer, stream: PodStream) -> None:
+        await server.called("watch", "pods")
+        item = server.objects["pods", "default", "p"]
+        item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        server.put("pods", item)
+        server.refuse.update({(verb, "pods"): Refusal(status, "No", "no") for verb in ("get", "list", "watch")})
+        server.end_watches()
+        async with asyncio.timeout(10):
+            assert (await loss(stream)).reason == "Deleted"
+
+    run(tmp_path, scenario)
+
+
+def test_a_watch_that_was_refused_for_the_moment_goes_on(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, stream: PodStream) -> None:
+        await server.called("watch", "pods")
+        server.refuse["watch", "pods"] = Refusal(429, "TooManyRequests", "later")
+        server.requests.clear()
+        server.end_watches()
+        await server.called("watch", "pods")
+        server.refuse.clear()
+        server.requests.clear()
+        await server.called("watch", "pods")
+        server.drop("pods", "p")
+        assert (await loss(stream)).reason == "Deleted"
+
+    run(tmp_path, scenario)
+
+
 def test_nobody_is_asked_while_nothing_was_said_or_all_is_answered(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, stream: PodStream) -> None:
         await stream.write(b"x")

@@ -176,32 +176,42 @@ class PodStream:
         self._stream.fail(why.error(self._pod, self._container))
 
     async def _follow(self) -> None:
-        """Watch until the pod is dead, then end the stream. A pod that is only leaving gets LEAVING seconds."""
-        last = self._pod
+        """Watch until the pod is dead, then end the stream. A pod that is only leaving gets LEAVING seconds.
+
+        It gets no more when it cannot be watched any longer.
+        """
         try:
-            async with (
-                asyncio.timeout(None) as patience,
-                aclosing(follow(self._cluster, POD, name=self._pod.name)) as states,
-            ):
-                async for items in states:
-                    seen = [Pod.read(item) for item in items]
-                    found = death(self._pod, seen, self._container, last)
-                    last = next((pod for pod in seen if pod.uid == self._pod.uid), last)
-                    if found is None:
-                        self._death = None
-                        patience.reschedule(None)
-                        continue
-                    self._death = found
-                    if found.final:
+            async with asyncio.timeout(None) as patience:
+                while True:
+                    try:
+                        await self._until_dead(patience)
                         break
-                    if patience.when() is None:
-                        patience.reschedule(asyncio.get_running_loop().time() + LEAVING)
+                    except BuildwrightError as error:
+                        if not error.retriable:
+                            if self._death is None:
+                                return
+                            await asyncio.Event().wait()
+                    await asyncio.sleep(AGAIN)
         except TimeoutError:
             pass
-        except BuildwrightError:
-            return
         if self._death is not None:
             self._lose(self._death)
+
+    async def _until_dead(self, patience: asyncio.Timeout) -> None:
+        """Keep `_death` at what the watch says, and let `patience` run while the pod is leaving."""
+        last = self._pod
+        async with aclosing(follow(self._cluster, POD, name=self._pod.name)) as states:
+            async for items in states:
+                seen = [Pod.read(item) for item in items]
+                found = death(self._pod, seen, self._container, last)
+                last = next((pod for pod in seen if pod.uid == self._pod.uid), last)
+                self._death = found
+                if found is None:
+                    patience.reschedule(None)
+                elif found.final:
+                    return
+                elif patience.when() is None:
+                    patience.reschedule(asyncio.get_running_loop().time() + LEAVING)
 
     async def _doubt(self) -> None:
         """End the stream when its daemon does not answer any more: at once with its node, else after PATIENCE."""
