@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from buildwright.drivers.driver import Driver
+from buildwright.drivers.kubernetes.startup import boot
 from buildwright.drivers.table import make
 from buildwright.errors import NotReadyError
 from buildwright.model.node import Node
 from buildwright.testing.drivers import Sink
 from buildwright.testing.kube import ApiServer, Refusal, pod
+
+EVENT = boot.Event.read
 
 Scenario = Callable[[ApiServer, Driver], Awaitable[None]]
 
@@ -99,6 +102,28 @@ def test_events_are_shown(tmp_path: Path) -> None:
     run(tmp_path, scenario, timeout="500ms")
 
 
+def test_events_of_others_are_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = list[str]()
+    monkeypatch.setattr(boot.Event, "read", lambda item: read.append(item["metadata"]["name"]) or EVENT(item))
+
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        for number in range(50):
+            other = event({"metadata": {"name": f"other-{number}", "uid": "u"}}, "Pod", "Pulling", "x")
+            other["metadata"]["name"] = f"e-{number}"
+            server.put("events", other)
+        server.put(
+            "pods", pod("mine", {"metadata": {"labels": {"its": "x"}}, "spec": {"containers": []}}, ready=False)
+        )
+        about = server.objects["pods", "default", "mine"]
+        server.put("events", event(about, "Pod", "FailedAttachVolume", "Multi-Attach error"))
+        sink = Sink()
+        with pytest.raises(NotReadyError, match="last event: Multi-Attach error"):
+            await driver.start(sink)
+        assert set(read) == {"e-failedattachvolume"}
+
+    run(tmp_path, scenario, timeout="500ms", managed="false", labels="its=x")
+
+
 @pytest.mark.parametrize("verb", ["list", "watch"])
 def test_without_the_right_to_events_a_start_goes_without(tmp_path: Path, verb: str) -> None:
     async def scenario(server: ApiServer, driver: Driver) -> None:
@@ -115,6 +140,7 @@ def test_a_stateful_set_that_was_refused_is_asked_to_try_again(tmp_path: Path) -
             await driver.start(Sink())
         server.controller = server.make_ready
         await driver.start(Sink())
+        assert "buildwright/woken" in server.objects["statefulsets", "default", "b0"]["metadata"]["annotations"]
 
     run(tmp_path, scenario, timeout="500ms", **{"persistent-volume-claim.requests.storage": "1Gi"})
 

@@ -15,13 +15,13 @@ from buildwright.drivers.kubernetes.startup.scheduling import Taint
 from buildwright.drivers.steps import Step
 from buildwright.drivers.values import human
 from buildwright.errors import BuildwrightError, NotReadyError
-from buildwright.kube.api import EVENT, NODE, POD, Cluster
+from buildwright.kube.api import EVENT, NODE, POD, Cluster, Object
 from buildwright.kube.follow import follow
 from buildwright.kube.objects import Event, Pod, Workload
 
 _LINES = 50
 _LOG_TIMEOUT = 5.0
-_WOKEN = "buildwright.dev/woken"
+_WOKEN = "buildwright/woken"
 """An annotation whose change makes a controller try again at once what it was refused."""
 
 
@@ -52,6 +52,10 @@ class _Waiting:
         self._among = among
         self._made = made
         self._boot = Boot(want, fleet.options, cluster.namespace, made=made, logs=True)
+        self._names: frozenset[str] | None = None
+        """Of the pods; None before they are known."""
+        self._events: tuple[Object, ...] | None = None
+        """All of the namespace as they are now; None while they cannot be followed."""
         self._changed = asyncio.Event()
         self._changed.set()
 
@@ -84,6 +88,7 @@ class _Waiting:
                     async with asyncio.timeout(boot.due):
                         await self._changed.wait()
                 self._changed.clear()
+                self._hear()
                 boot.judge()
                 for line in boot.news():
                     self._shown.log(line)
@@ -112,19 +117,32 @@ class _Waiting:
         async with aclosing(follow(self._cluster, POD, labels=self._fleet.labels)) as states:
             async for items in states:
                 pods = [Pod.read(item) for item in items]
+                self._names = frozenset(pod.name for pod in pods)
                 self._boot.feed_pods(self._among(pods))
                 self._changed.set()
 
     async def _follow_events(self) -> None:
-        # A namespace may have thousands of them: those of others are left out before they are read.
-        name = self._fleet.name if self._fleet.options.managed else ""
         with suppress(BuildwrightError):
             async with aclosing(follow(self._cluster, EVENT)) as states:
                 async for items in states:
-                    ours = (item for item in items if name in item["involvedObject"].get("name", ""))
-                    self._boot.feed_events([Event.read(item) for item in ours])
+                    self._events = items
                     self._changed.set()
+        self._events = None
         self._boot.lose_events()
+
+    def _hear(self) -> None:
+        """Feed the events about our objects, once for all that have come since.
+
+        A namespace may have thousands of others, which are left out before they are read.
+        """
+        if self._events is None or self._names is None:
+            return
+        ours = [item for item in self._events if self._concerns(item["involvedObject"].get("name", ""))]
+        self._boot.feed_events([Event.read(item) for item in ours])
+
+    def _concerns(self, name: str) -> bool:
+        """Whether it may be the name of one of our pods, their claims or their workload."""
+        return self._fleet.name in name if self._fleet.options.managed else name in (self._names or ())
 
     async def _look_at_nodes(self) -> None:
         with suppress(BuildwrightError):
