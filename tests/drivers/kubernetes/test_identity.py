@@ -144,6 +144,21 @@ def test_a_process_asks_a_cluster_once_who_it_is(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_cluster_that_failed_to_say_who_it_is_is_asked_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with ApiServer() as one, ApiServer() as two:
+            serving(one, "uid-1"), serving(two, "uid-2")
+            node = await identified(created(kubeconfig(tmp_path, {"a": one}, "a")))
+            kubeconfig(tmp_path, {"a": two}, "a")
+            two.refuse["get", "namespaces"] = Refusal(500, "InternalError", "etcdserver: leader changed")
+            assert (await place(node))[0] == two.address
+            two.refuse.clear()
+            with pytest.raises(ConfigurationError, match="uid-2"):
+                await place(node)
+
+    asyncio.run(run())
+
+
 def test_a_cluster_that_is_not_there_keeps_no_identity_and_is_no_obstacle_to_creation(tmp_path: Path) -> None:
     async def run() -> None:
         async with ApiServer() as one:

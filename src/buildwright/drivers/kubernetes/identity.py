@@ -13,7 +13,7 @@ from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.options import parse
 from buildwright.drivers.kubernetes.pins import Pins, is_cluster_address
 from buildwright.errors import BuildwrightError, ClusterError, ConfigurationError
-from buildwright.kube.api import NAMESPACE, Cluster
+from buildwright.kube.api import FORBIDDEN, NAMESPACE, Cluster
 from buildwright.model.node import Node
 
 if TYPE_CHECKING:
@@ -93,7 +93,10 @@ async def identified(node: Node) -> str:
 
 
 async def _check(cluster: Cluster, pins: Pins, fleet: Fleet) -> None:
-    """Refuse another cluster than the one kept. One that does not say who it is passes."""
+    """Refuse another cluster than the one kept. One that does not say who it is passes.
+
+    One that may say so later is asked again by then.
+    """
     config = cluster.config
     trusted = config.credentials.cluster
     trust = trusted.certificate_auth, trusted.certificate_auth_data
@@ -102,7 +105,9 @@ async def _check(cluster: Cluster, pins: Pins, fleet: Fleet) -> None:
         return
     try:
         found = await _identity(cluster)
-    except ClusterError:
+    except ClusterError as error:
+        if error.status != FORBIDDEN:
+            return
         found = ""
     if found and found != pins.cluster:
         raise ConfigurationError(
