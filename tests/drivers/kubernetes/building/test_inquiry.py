@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ async def hangs(_stream: ByteStream) -> int:
     return 0
 
 
-def asked(folder: Path, prepare: Callable[[ApiServer], object]) -> tuple[Answer, tuple[str, ...]]:
+def asked(folder: Path, prepare: Callable[[ApiServer], object], limit: float = 1.0) -> tuple[Answer, tuple[str, ...]]:
     """The answer, and the lines of the log that came with it."""
 
     async def scenario() -> tuple[Answer, tuple[str, ...]]:
@@ -41,7 +42,7 @@ def asked(folder: Path, prepare: Callable[[ApiServer], object]) -> tuple[Answer,
             prepare(server)
             async with Cluster(load(str(server.kubeconfig(folder)), environ={})) as cluster:
                 tail = Tail(cluster, "p", "c")
-                answer = await inquire(cluster, Pod(name="p", node="n"), "c", tail, limit=1.0)
+                answer = await inquire(cluster, Pod(name="p", node="n"), "c", tail, limit=limit)
                 return answer, tail.lines
 
     return asyncio.run(scenario())
@@ -107,9 +108,19 @@ def test_a_server_that_answers_at_the_last_moment_proves_nothing(
 ) -> None:
     """Its node has had no time."""
 
-    async def late(_cluster: Cluster, _pod: Pod) -> bool:
-        await asyncio.sleep(0.8)
-        return True
+    last = asyncio.Event()
+    wait = asyncio.wait
 
+    async def until(tasks: Any, *, timeout: float | None = None) -> Any:
+        if timeout == inquiry.GRACE:
+            last.set()
+        return await wait(tasks, timeout=timeout)
+
+    async def late(_cluster: Cluster, _pod: Pod) -> bool:
+        return await last.wait()
+
+    monkeypatch.setattr(inquiry, "GRACE", 0.1)
+    monkeypatch.setattr(asyncio, "wait", until)
     monkeypatch.setattr(inquiry, "_server_answers", late)
-    assert asked(tmp_path, lambda server: server.mute.add(("log", "pods")))[0] is Answer.NOBODY
+    assert asked(tmp_path, lambda server: server.mute.add(("log", "pods")), limit=0.3)[0] is Answer.NOBODY
+    assert last.is_set()
