@@ -54,5 +54,5 @@ def shown(address: str) -> str:
         return address
     place, _, query = address.partition("?")
     stated = parse_qs(query, keep_blank_values=True)
-    kept = {name: stated[name][0] for name in ("deployment", "kubeconfig") if name in stated}
+    kept: dict[str, str] = {name: stated[name][0] for name in ("deployment", "kubeconfig") if name in stated}
     return f"{place}?{urlencode(kept)}" if kept else place

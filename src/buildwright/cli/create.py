@@ -25,8 +25,15 @@ async def run(values: Values, context: Context) -> int:
 
     store = Store(context.environ, context.warn)
     if values.boolean("leave"):
+        name, node = values.string("name"), values.string("node")
         async with store.transaction() as transaction:
-            create.leave(transaction, values.string("name"), values.string("node"))
+            group = transaction.get(name)
+            create.leave(transaction, name, node)
+        if group is not None and group.driver == "kubernetes":
+            context.warn(
+                f"what node {node} has in the cluster goes on; kubectl delete deployments,statefulsets,configmaps,"
+                f"secrets,poddisruptionbudgets -l app={node} removes it, in the node's namespace"
+            )
         return 0
     contexts = docker_contexts.read(context.environ)
     options = create.CreateOptions(
@@ -89,7 +96,7 @@ COMMAND = Command(
         Flag(name="driver", value="driver", group=_DRIVER, help="Driver to use: kubernetes or remote"),
         Flag(
             name="driver-opt",
-            value="key=value,...",
+            value="key=value",
             kind=Kind.ARRAY,
             group=_DRIVER,
             help="Options for the driver; quote a whole pair that has commas: '\"nodeselector=a=b,c=d\",replicas=2'",

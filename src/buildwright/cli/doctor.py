@@ -130,7 +130,7 @@ COMMAND = Command(
     flags=(
         Flag(
             name="driver-opt",
-            value="key=value,...",
+            value="key=value",
             kind=Kind.ARRAY,
             group=_DRIVER,
             help="Examine a builder that create would make with these options",

@@ -68,7 +68,7 @@ COMMAND = Command(
     flags=(
         Flag(
             name="driver-opt",
-            value="key=value,...",
+            value="key=value",
             kind=Kind.ARRAY,
             group=_DRIVER,
             help="Options for the driver; an empty value takes an option away",

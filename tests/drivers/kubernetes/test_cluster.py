@@ -205,7 +205,10 @@ CLAIM = {"persistent-volume-claim.requests.storage": "1Gi"}
     [
         ({"image": "10.214.0.254:5000/no/such:1"}, "cannot pull its image .*not found.*driver option image"),
         ({"serviceaccount": "absent"}, 'serviceaccount "absent" not found.*create serviceaccount absent'),
-        ({"image": "Malformed:Name"}, "InvalidImageName"),
+        (
+            {"podtemplate": '{"spec": {"containers": [{"name": "buildkitd", "image": "Malformed:Name"}]}}'},
+            "InvalidImageName",
+        ),
         ({"image": "busybox"}, r"last with exit code 0 \(Completed\): check the driver option image"),
         ({"limits.memory": "10Mi"}, r"\(OOMKilled\): raise the driver option limits.memory=10Mi"),
         (

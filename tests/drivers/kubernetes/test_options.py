@@ -90,6 +90,12 @@ def test_the_rootless_image_is_for_rootless_builders_only(given_: dict[str, str]
     [
         ("replicas", "0"),
         ("replicas", "two"),
+        ("replicas", "1000000"),
+        ("image", "Foo:::bar"),
+        ("qemu.image", "Foo"),
+        ("env.A B", "x"),
+        ("limits.memory", "500m"),
+        ("requests.ephemeral-storage", "2"),
         ("replicas", "3000000000"),
         ("timeout", "2"),
         ("requests.cpu", "lots"),
@@ -201,6 +207,8 @@ def test_a_file_is_read_once_when_the_builder_is_created(tmp_path: Path) -> None
         ({"requests.cpu": "2", "limits.cpu": "1500m"}, "requests.cpu"),
         ({"requests.memory": "1Gi", "limits.memory": "1G"}, "requests.memory"),
         ({"persistent-volume-claim.storageclass": "fast"}, "persistent-volume-claim.storageclass"),
+        ({"labels": "app=mine"}, "labels"),
+        ({"managed": "false"}, "managed"),
         ({"persistent-volume-claim.accessmode": "ReadWriteMany"}, "persistent-volume-claim.accessmode"),
     ],
 )
@@ -208,6 +216,10 @@ def test_options_that_do_not_fit_together_are_refused(texts: dict[str, str], opt
     with pytest.raises(DriverOptionError) as caught:
         parse(texts)
     assert caught.value.option == option
+
+
+def test_pods_of_others_are_found_by_any_label() -> None:
+    assert parse({"managed": "false", "labels": "app=buildkitd"}).labels == {"app": "buildkitd"}
 
 
 ANY_TEXT = (

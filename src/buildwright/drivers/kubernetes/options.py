@@ -17,7 +17,8 @@ from typing import Any
 from buildwright.drivers import values
 from buildwright.drivers.kubernetes import placement, quantity
 from buildwright.drivers.kubernetes.name import is_label, is_subdomain
-from buildwright.errors import DriverOptionError
+from buildwright.errors import DriverOptionError, UsageError
+from buildwright.model.reference import check_reference
 
 IMAGE = "moby/buildkit:buildx-stable-1"
 ROOTLESS_IMAGE = "moby/buildkit:buildx-stable-1-rootless"
@@ -33,11 +34,13 @@ FROM_FILES = ("affinity", "topologyspread", TEMPLATE)
 FOR_ALL_PODS = ("context", "default-load", "labels", "loadbalance", "managed", "namespace", "timeout")
 """Options that matter for pods that are not ours, too."""
 
-_ENVIRONMENT = re.compile(r"[ -<>-~]+", re.ASCII)
+_ENVIRONMENT = re.compile(r"[!-<>-~]+", re.ASCII)
 
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
 _ACCESS_MODES = ("ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany")
 _FILE_LIMIT = 1 << 18
+_LEAST_BYTES = 4 << 20
+_MOST_REPLICAS = 1000
 
 
 class LoadBalance(StrEnum):
@@ -99,7 +102,7 @@ def parse(texts: Mapping[str, str]) -> Options:
         if group == "env":
             found["env"][_environment_name(option, rest)] = value
         elif group in ("requests", "limits") and rest in _RESOURCES:
-            found[group][rest] = _quantity(option, value)
+            found[group][rest] = _quantity(option, value) if rest == "cpu" else _amount(option, value)
         elif option in _READERS:
             name, read = _READERS[option]
             found[name] = read(option, value)
@@ -145,14 +148,36 @@ def _quantity(option: str, value: str) -> str:
     try:
         quantity.parse(value)
     except ValueError:
-        raise values.malformed(option, value, "write a Kubernetes quantity, like 500m, 2 or 4Gi") from None
+        right = "like 500m or 2" if option.endswith(".cpu") else "like 512Mi or 4Gi"
+        raise values.malformed(option, value, f"write a Kubernetes quantity, {right}") from None
+    return value
+
+
+def _amount(option: str, value: str) -> str:
+    """Bytes. `500m`, which looks like megabytes, is half a byte."""
+    if quantity.parse(_quantity(option, value)) < _LEAST_BYTES:
+        raise values.malformed(
+            option, value, "no container starts with less than 4Mi: write a size like 512Mi or 4Gi"
+        )
     return value
 
 
 def _size(option: str, value: str) -> str:
-    if value and quantity.parse(_quantity(option, value)) < 1:
-        raise values.malformed(option, value, "write a size, like 10Gi")
-    return value
+    return _amount(option, value) if value else value
+
+
+def _replicas(option: str, value: str) -> int:
+    number = values.integer(option, value, least=1)
+    if number > _MOST_REPLICAS:
+        raise values.malformed(option, value, f"write at most {_MOST_REPLICAS}")
+    return number
+
+
+def _image(option: str, value: str) -> str:
+    try:
+        return check_reference(value) if value else value
+    except UsageError:
+        raise values.malformed(option, value, f"write the name of an image, like {IMAGE}") from None
 
 
 def _namespace(option: str, value: str) -> str:
@@ -200,6 +225,11 @@ def _fitting(options: Options) -> Options:
             raise DriverOptionError(
                 f'driver option "{option}" goes with {CLAIM}: say how large the volume shall be', option=option
             )
+    if options.managed and placement.APP_LABEL in options.labels:
+        raise DriverOptionError(
+            f'driver option labels may not have "{placement.APP_LABEL}": that label is the builder\'s own',
+            option="labels",
+        )
     if not options.managed and not options.labels:
         raise DriverOptionError(
             'driver option managed="false" goes with labels: say by which labels the pods are found', option="managed"
@@ -210,13 +240,13 @@ def _fitting(options: Options) -> Options:
 _Reader = Callable[[str, str], object]
 
 _READERS: Mapping[str, tuple[str, _Reader]] = {
-    "image": ("image", _text),
+    "image": ("image", _image),
     "namespace": ("namespace", _namespace),
-    "replicas": ("replicas", lambda option, value: values.integer(option, value, least=1)),
+    "replicas": ("replicas", _replicas),
     "timeout": ("timeout", values.duration),
     "nodeselector": ("node_selector", placement.labels),
     "annotations": ("annotations", placement.own_annotations),
-    "labels": ("labels", placement.own_labels),
+    "labels": ("labels", placement.labels),
     "tolerations": ("tolerations", placement.tolerations),
     "serviceaccount": ("service_account", _object_name),
     "schedulername": ("scheduler", _text),
@@ -228,7 +258,7 @@ _READERS: Mapping[str, tuple[str, _Reader]] = {
     "default-load": ("default_load", values.boolean),
     "buildkit-root-volume-memory": ("root_volume_memory", _size),
     "qemu.install": ("qemu", values.boolean),
-    "qemu.image": ("qemu_image", _text),
+    "qemu.image": ("qemu_image", _image),
     CLAIM: ("claim", _size),
     STORAGE_CLASS: ("storage_class", _object_name),
     ACCESS_MODE: ("access_mode", lambda option, value: values.choice(option, value, _ACCESS_MODES)),

@@ -32,13 +32,6 @@ def labels(option: str, value: str) -> dict[str, str]:
     return found
 
 
-def own_labels(option: str, value: str) -> dict[str, str]:
-    found = labels(option, value)
-    if APP_LABEL in found:
-        raise values.malformed(option, value, f'the label "{APP_LABEL}" is reserved for the builder itself')
-    return found
-
-
 def own_annotations(option: str, value: str) -> dict[str, str]:
     found = values.pairs(option, value)
     for key in found:
