@@ -124,6 +124,14 @@ def test_the_label_of_a_build_that_is_over_is_taken_from_its_pod(run: Run, serve
     item = pod("b0-x", {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "buildkitd"}]}})
     item["metadata"]["namespace"] = "ci"
     server.put("pods", item, "ci")
+    server.refuse["patch", "pods"] = Refusal(409, "Conflict", "the object has been modified")
+    code, _, said = run("gc", "-f")
+    assert code == 1
+    assert said.startswith(
+        "failed to remove pod/b0-x in namespace ci: the cluster refused: the object has been modif"
+    )
+    assert "0 objects removed" in said
+    server.refuse.clear()
     assert run("gc", "-f")[2] == "1 object removed\n"
     assert "buildwright/lease" not in server.objects["pods", "ci", "b0-x"]["metadata"]["labels"]
 

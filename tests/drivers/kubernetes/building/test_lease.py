@@ -14,6 +14,7 @@ from buildwright.drivers.kubernetes.building import lease
 from buildwright.drivers.kubernetes.building.lease import Keeper, Lease, LeasedStream, seconds, settle, sweep, written
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.manifests import drain
+from buildwright.errors import ClusterError
 from buildwright.kube.api import Cluster
 from buildwright.kube.config import load
 from buildwright.kube.objects import Pod
@@ -334,6 +335,16 @@ def test_a_build_that_begins_while_a_label_is_taken_away_keeps_it(
         monkeypatch.setattr(lease, "leases", overtaken)
         await settle(cluster, LABELS, "p", NOW)
         assert label(server) == "new"
+
+    run(tmp_path, scenario)
+
+
+def test_a_label_that_cannot_be_settled_is_told(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        mark(server, "ended")
+        server.refuse["patch", "pods"] = Refusal(409, "Conflict", "the object has been modified")
+        with pytest.raises(ClusterError, match="modified"):
+            await settle(cluster, LABELS, "p", NOW)
 
     run(tmp_path, scenario)
 

@@ -21,10 +21,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from buildwright.drivers.driver import Explaining
+from buildwright.drivers.kubernetes.conflicts import despite_others
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.manifests import drain, manifest
 from buildwright.errors import BuildwrightError, ClusterError, SolveError
-from buildwright.kube.api import CONFLICT, LEASE, NOT_FOUND, POD, Cluster, Object
+from buildwright.kube.api import LEASE, NOT_FOUND, POD, Cluster, Object
 from buildwright.kube.objects import Pod
 from buildwright.kube.server import greet
 from buildwright.wire.stream import Buffer, ByteStream
@@ -39,7 +40,6 @@ DURATION = 60
 _TOUCH = 60.0
 _FAREWELL = 2.0
 """Seconds that the end of a build may wait for its traces to be taken away."""
-_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +122,10 @@ async def settle(cluster: Cluster, labels: Mapping[str, str], pod: str, now: flo
     """Let a pod's label name a lease that protects it, or take the label away.
 
     A build that begins meanwhile sets the label after it has made its lease, so it either is seen here or makes the
-    patch a conflict.
+    patch a conflict. Raises a ClusterError of CONFLICT when that goes on.
     """
-    for _ in range(_ATTEMPTS):
+
+    async def step() -> None:
         items, _ = await cluster.list(POD, name=pod)
         metadata = items[0]["metadata"] if items else {}
         label = (metadata.get("labels") or {}).get(drain.LEASE)
@@ -141,12 +142,9 @@ async def settle(cluster: Cluster, labels: Mapping[str, str], pod: str, now: flo
             "resourceVersion": metadata["resourceVersion"],
             "labels": {drain.LEASE: next(iter(protecting), None)},
         }
-        try:
-            await cluster.patch(POD, pod, {"metadata": changed})
-            return
-        except ClusterError as error:
-            if error.status != CONFLICT:
-                raise
+        await cluster.patch(POD, pod, {"metadata": changed})
+
+    await despite_others(step)
 
 
 class Keeper:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
 
 from buildwright.drivers.driver import quiet
-from buildwright.drivers.kubernetes.building.lease import settle
+from buildwright.drivers.kubernetes.building.lease import server_time, settle
 from buildwright.drivers.kubernetes.lifecycle import leftovers
 from buildwright.drivers.kubernetes.lifecycle.leftovers import OURS, PARTS, WORKLOADS, Leftover
 from buildwright.drivers.kubernetes.placement import APP_LABEL
 from buildwright.errors import ClusterError
-from buildwright.kube import server
 from buildwright.kube.api import FORBIDDEN, LEASE, POD, Cluster, Kind, Object
 
 
@@ -23,7 +21,7 @@ async def look(cluster: Cluster, *, everywhere: bool = False, tell: Callable[[st
     What may not be listed is left out, and `tell` hears of it; workloads, pods and leases have to be, since they say
     what is in use. Objects that somebody else's workload may use, because it has the name of ours, are left alone.
     """
-    now = await _now(cluster)
+    now = await server_time(cluster)
     found: dict[Kind, Sequence[Object]] = {}
     for kind in (*PARTS, *WORKLOADS):
         try:
@@ -69,7 +67,7 @@ async def collect(
 
 async def _remove(cluster: Cluster, one: Leftover) -> None:
     if one.kind is POD:
-        await settle(cluster, {APP_LABEL: one.workload}, one.name, await _now(cluster))
+        await settle(cluster, {APP_LABEL: one.workload}, one.name, await server_time(cluster))
     else:
         await cluster.delete(one.kind, one.name)
 
@@ -77,11 +75,6 @@ async def _remove(cluster: Cluster, one: Leftover) -> None:
 async def _is_there(cluster: Cluster, namespace: str, workload: str) -> bool:
     async with _within(cluster, namespace) as there:
         return any([await there.get(kind, workload) is not None for kind in WORKLOADS])
-
-
-async def _now(cluster: Cluster) -> float:
-    """The server's time, by which leases and uses are written."""
-    return time.time() + ((await server.greet(cluster.config)).skew or 0.0)
 
 
 @asynccontextmanager

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from buildwright.drivers.kubernetes.building.lease import leases
+from buildwright.drivers.kubernetes.building.lease import leases, server_time
 from buildwright.drivers.kubernetes.conflicts import despite_others
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.lifecycle import claims
@@ -188,7 +187,7 @@ async def _tell_builds(cluster: Cluster, fleet: Fleet, what: str, tell: Callable
     """Say who builds on the pods that are about to end; nothing where that cannot be found out."""
     try:
         found = await leases(cluster, fleet.labels)
-        now = time.time() + ((await greet(cluster.config)).skew or 0.0 if found else 0.0)
+        now = await server_time(cluster) if found else 0.0
     except BuildwrightError:
         return
     holders = sorted(lease.holder for lease in found if lease.valid(now))
