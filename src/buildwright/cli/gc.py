@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from buildwright.cli.command import Command, Context
 from buildwright.cli.flags import Flag, Kind, Values
 from buildwright.cli.shared import confirmed
-from buildwright.errors import BuildwrightError, UsageError
+from buildwright.errors import BuildwrightError, ClusterError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,8 @@ async def run(values: Values, context: Context) -> int:
     from buildwright.drivers.kubernetes.lifecycle.collect import collect, look
 
     async with await _cluster(values, context) as cluster:
+        if not everywhere:
+            await _check_namespace(cluster)
         where = "any namespace" if everywhere else f"namespace {cluster.namespace}"
         left = await look(cluster, everywhere=everywhere, tell=context.warn)
         _show(left, form, context)
@@ -48,6 +50,22 @@ async def run(values: Values, context: Context) -> int:
     if failed:
         raise BuildwrightError(f"{_count([one for one, _ in failed])} could not be removed")
     return 0
+
+
+async def _check_namespace(cluster: Cluster) -> None:
+    """A list of what is in a namespace that does not exist is empty, so a misspelt one would never be noticed."""
+    from buildwright.kube.api import FORBIDDEN, NAMESPACE
+
+    try:
+        found = await cluster.get(NAMESPACE, cluster.namespace)
+    except ClusterError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return
+    if found is None:
+        raise UsageError(
+            f'there is no namespace "{cluster.namespace}": kubectl get namespaces lists those that exist'
+        )
 
 
 async def _cluster(values: Values, context: Context) -> Cluster:
