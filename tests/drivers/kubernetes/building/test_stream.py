@@ -275,7 +275,11 @@ def test_a_lost_watch_is_taken_up_again_and_the_build_goes_on(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("status", [403, 429])
-def test_a_pod_that_is_leaving_has_no_more_time_when_it_cannot_be_watched(tmp_path: Path, status: int) -> None:
+def test_a_pod_that_is_leaving_has_no_more_time_when_it_cannot_be_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr("buildwright.kube.follow._POLL", 0.05)
+
     async def scenario(server: ApiServer, stream: PodStream) -> None:
         await server.called("watch", "pods")
         item = server.objects["pods", "default", "p"]
