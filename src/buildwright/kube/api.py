@@ -1,4 +1,4 @@
-"""The few calls to the Kubernetes API that a driver makes, on lightkube. Objects are plain JSON mappings.
+"""The few calls to the Kubernetes API that a driver makes. Objects are plain JSON mappings.
 
 Every failure is a ClusterError (the server refused), a ConnectError (it cannot be reached) or a ConfigurationError
 (certificate, credentials).
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from urllib.parse import quote
@@ -18,13 +17,17 @@ from buildwright.errors import ClusterError
 from buildwright.kube.failure import refusal, status_of, translated
 
 if TYPE_CHECKING:
-    from lightkube import AsyncClient
-
     from buildwright.kube.config import ClusterConfig
+    from buildwright.kube.http import Client
 
 Object: TypeAlias = dict[str, Any]
 
 FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 403, 404, 409, 410
+
+_MERGE_PATCH = "application/merge-patch+json"
+_ANSWER = 20.0
+_WATCH = 300
+"""Seconds after which the server shall end a watch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Cluster:
     def __init__(self, config: ClusterConfig, *, namespace: str = "") -> None:
         self.config = config
         self.namespace = namespace or config.namespace
-        self._client: AsyncClient | None = None
+        self._client: Client | None = None
 
     async def __aenter__(self) -> Self:
         self._connected()
@@ -79,37 +82,19 @@ class Cluster:
     async def aclose(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await client.close()
+            client.close()
 
-    def _connected(self) -> AsyncClient:
+    def _connected(self) -> Client:
         if self._client is None:
-            import httpx2
-            from lightkube import AsyncClient
-            from lightkube.config.kubeconfig import SingleConfig
-            from lightkube.config.models import Cluster as Address
-            from lightkube.config.models import Context, User
+            from buildwright.kube.http import Client
 
-            from buildwright.kube.credentials import tls
-            from buildwright.kube.transport import Transport
-
-            tls(self.config)
-            # The transport knows what to trust and what to show.
-            context = Context(cluster="cluster", namespace=self.namespace)
-            address = Address(server=self.config.server, insecure=True)
-            self._client = AsyncClient(
-                SingleConfig(context_name="cluster", context=context, cluster=address, user=User()),
-                namespace=self.namespace,
-                timeout=httpx2.Timeout(20, connect=10),
-                transport=Transport(self.config),
-                field_manager="buildwright",
-            )
+            self._client = Client(self.config)
         return self._client
 
     async def get(self, kind: Kind, name: str) -> Object | None:
         """One object; None when there is none of that name."""
         try:
-            with translated(self.config):
-                return _plain(await self._connected().get(_resource(kind), name))
+            return await self._ask("GET", self._path(kind, name))
         except ClusterError as error:
             if error.status == NOT_FOUND:
                 return None
@@ -118,8 +103,7 @@ class Cluster:
     async def create(self, manifest: Mapping[str, Any], kind: Kind, *, dry_run: bool = False) -> Object | None:
         """Make one object; None when one of that name exists already. `dry_run` asks whether it would be accepted."""
         try:
-            with translated(self.config):
-                return _plain(await self._connected().create(_resource(kind)(manifest), dry_run=dry_run))
+            return await self._ask("POST", self._place(kind, manifest), _change(dry_run), body=_typed(kind, manifest))
         except ClusterError as error:
             if error.status == CONFLICT and error.reason == "AlreadyExists":
                 return None
@@ -130,32 +114,21 @@ class Cluster:
 
         With a `resourceVersion` in it, a change meanwhile is a CONFLICT; `dry_run` only asks.
         """
-        with translated(self.config):
-            return _plain(await self._connected().replace(_resource(kind)(manifest), dry_run=dry_run))
+        path = f"{self._place(kind, manifest)}/{quote(manifest['metadata']['name'], safe='')}"
+        return await self._ask("PUT", path, _change(dry_run), body=_typed(kind, manifest))
 
     async def patch(self, kind: Kind, name: str, patch: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Apply a JSON merge patch; with a `resourceVersion` in it, a change meanwhile is a CONFLICT."""
-        from lightkube.types import PatchType
-
-        with translated(self.config):
-            return _plain(
-                await self._connected().patch(
-                    _resource(kind), name, dict(patch), patch_type=PatchType.MERGE, dry_run=dry_run
-                )
-            )
+        return await self._ask("PATCH", self._path(kind, name), _change(dry_run), body=patch, form=_MERGE_PATCH)
 
     async def delete(self, kind: Kind, name: str, *, orphan: bool = False) -> bool:
         """Delete one object and, in the background, what it owns; False when there was none.
 
         With `orphan` all that it owns stays, and it goes itself some time later.
         """
-        from lightkube.types import CascadeType
-
-        cascade = CascadeType.ORPHAN if orphan else None
         try:
-            with translated(self.config):
-                await self._connected().delete(_resource(kind), name, cascade=cascade)
-                return True
+            await self._ask("DELETE", self._path(kind, name), {"propagationPolicy": "Orphan"} if orphan else None)
+            return True
         except ClusterError as error:
             if error.status == NOT_FOUND:
                 return False
@@ -166,11 +139,15 @@ class Cluster:
     ) -> tuple[tuple[Object, ...], str]:
         """The objects that have all of `labels` (and `name`), and the version of the list; of all namespaces if
         `everywhere`."""
-        with translated(self.config):
-            namespace = "*" if everywhere else None
-            found = self._connected().list(_resource(kind), namespace=namespace, **_selection(labels, name))
-            objects = tuple([_plain(item) async for item in found])
-            return objects, found.resourceVersion
+        query = _selection(labels, name)
+        objects: list[Object] = []
+        while True:
+            page = await self._ask("GET", self._path(kind, everywhere=everywhere), query)
+            objects += page.get("items") or ()
+            about = page.get("metadata") or {}
+            if not about.get("continue"):
+                return tuple(objects), str(about.get("resourceVersion") or "")
+            query = {**query, "continue": about["continue"]}
 
     async def watch(
         self, kind: Kind, *, version: str = "", labels: Mapping[str, str] | None = None, name: str = ""
@@ -179,13 +156,25 @@ class Cluster:
 
         Goes on where it was when the server ends the watch; raises ClusterError GONE when that is too long ago.
         """
+        path = self._path(kind)
+        query = {**_selection(labels, name), "watch": "true", "timeoutSeconds": str(_WATCH)}
+        while True:
+            since = {"resourceVersion": version} if version else {}
+            async with aclosing(self._lines(path, {**query, **since}, silence=None)) as lines:
+                async for line in lines:
+                    event, item = self._event(line)
+                    version = item["metadata"]["resourceVersion"]
+                    yield event, item
+
+    def _event(self, line: bytes) -> tuple[str, Object]:
         with translated(self.config):
-            events: Any = self._connected().watch(
-                _resource(kind), resource_version=version or None, server_timeout=300, **_selection(labels, name)
-            )
-            async with aclosing(events):
-                async for event, item in events:
-                    yield event, _plain(item)
+            told = _object(line)
+            item = told.get("object") or {}
+            if told.get("type") == "ERROR":
+                raise self._refused(int(item.get("code") or 0), item)
+            if "resourceVersion" not in (item.get("metadata") or {}):
+                raise ConnectionError("what it answers is no event of a watch")
+            return str(told.get("type")), item
 
     async def logs(
         self, pod: str, container: str, *, follow: bool = False, tail: int | None = None
@@ -195,35 +184,75 @@ class Cluster:
         Of a container that waits to be restarted it is the log before. Needs `get` on pods/log. Ends with the
         container; leaving it early needs `aclose`.
         """
-        from buildwright.kube.http import client
-
-        path = f"/api/v1/namespaces/{quote(self.namespace)}/pods/{quote(pod)}/log"
+        path = f"{self._path(POD, pod)}/log"
         query = {"container": container} | ({"follow": "true"} if follow else {})
         query |= {"tailLines": str(tail)} if tail is not None else {}
+        async with aclosing(self._lines(path, query, silence=None if follow else _ANSWER)) as lines:
+            async for line in lines:
+                yield line.decode(errors="replace")
+
+    async def _lines(
+        self, path: str, query: Mapping[str, str], *, silence: float | None
+    ) -> AsyncGenerator[bytes, None]:
         with translated(self.config):
-            async with (
-                client(self.config, endless=follow) as http,
-                http.stream("GET", path, params=query) as answer,
-            ):
-                if answer.is_error:
-                    said = status_of(await answer.aread())
-                    reason, message = str(said.get("reason") or ""), str(said.get("message") or "")
-                    raise refusal(self.config, answer.status_code, reason, message)
-                async for line in answer.aiter_lines():
-                    yield line
+            async with self._connected().stream(path, query, silence=silence) as answer:
+                if not 200 <= answer.head.status < 300:
+                    raise self._refused(answer.head.status, status_of(await answer.read()))
+                async with aclosing(answer.lines()) as lines:
+                    async for line in lines:
+                        yield line
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: Mapping[str, Any] | None = None,
+        form: str = "application/json",
+    ) -> Object:
+        with translated(self.config):
+            answer = await self._connected().ask(method, path, query, body=body, form=form)
+            if not 200 <= answer.status < 300:
+                raise self._refused(answer.status, status_of(answer.content))
+            return _object(answer.content)
+
+    def _refused(self, status: int, said: Mapping[str, Any]) -> ClusterError:
+        return refusal(self.config, status, str(said.get("reason") or ""), str(said.get("message") or ""))
+
+    def _path(self, kind: Kind, name: str = "", *, everywhere: bool = False, namespace: str = "") -> str:
+        base = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+        if kind.namespaced and not everywhere:
+            base += f"/namespaces/{quote(namespace or self.namespace, safe='')}"
+        return f"{base}/{kind.plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+    def _place(self, kind: Kind, manifest: Mapping[str, Any]) -> str:
+        """Where a manifest's kind is kept, in its namespace if it names one."""
+        return self._path(kind, namespace=manifest["metadata"].get("namespace") or "")
 
 
-def _selection(labels: Mapping[str, str] | None, name: str) -> dict[str, Any]:
-    return {"labels": dict(labels) if labels else None, "fields": {"metadata.name": name} if name else None}
+def _selection(labels: Mapping[str, str] | None, name: str) -> dict[str, str]:
+    chosen = ",".join(f"{key}={value}" for key, value in (labels or {}).items())
+    by_label = {"labelSelector": chosen} if chosen else {}
+    return by_label | ({"fieldSelector": f"metadata.name={name}"} if name else {})
 
 
-def _plain(item: Any) -> Object:
-    return dict(item)
+def _change(dry_run: bool) -> dict[str, str]:
+    return {"fieldManager": "buildwright"} | ({"dryRun": "All"} if dry_run else {})
 
 
-@cache
-def _resource(kind: Kind) -> Any:
-    from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+def _typed(kind: Kind, manifest: Mapping[str, Any]) -> Object:
+    return {"apiVersion": kind.api_version, "kind": kind.kind, **manifest}
 
-    make = create_namespaced_resource if kind.namespaced else create_global_resource
-    return make(kind.group, kind.version, kind.kind, kind.plural)
+
+def _object(content: bytes) -> Object:
+    """JSON's mapping; ConnectionError for what is none, as when something else answers in the server's place."""
+    import json
+
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ConnectionError("what it answers is no JSON of a Kubernetes API")
+    return found

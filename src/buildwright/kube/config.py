@@ -2,8 +2,7 @@
 
 Follows client-go's loading rules (tools/clientcmd): an explicit path, else the list in `$KUBECONFIG`, else
 `~/.kube/config`, else the service account of the pod. Files of a list are merged, the first to define a name wins,
-and relative paths count from the file that holds them. YAML is read here so that every error names its file;
-lightkube's types hold what was read.
+and relative paths count from the file that holds them. Every error names its file.
 """
 
 from __future__ import annotations
@@ -12,19 +11,29 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from buildwright.errors import ConfigurationError
 from buildwright.kube import plugin
+from buildwright.kube.credentials import Authority, Material, User
 from buildwright.kube.plugin import Plugin
-
-if TYPE_CHECKING:
-    from lightkube.config.kubeconfig import SingleConfig
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 _PATHS = {"cluster": ("certificate-authority",), "user": ("client-certificate", "client-key", "tokenFile")}
+_OF_CLUSTER = {"certificate_auth": "certificate-authority", "certificate_auth_data": "certificate-authority-data"}
+_OF_USER = {
+    "username": "username",
+    "password": "password",
+    "token": "token",
+    "token_file": "tokenFile",
+    "client_cert": "client-certificate",
+    "client_cert_data": "client-certificate-data",
+    "client_key": "client-key",
+    "client_key_data": "client-key-data",
+}
+"""Fields of ours, and their names in a kubeconfig."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +51,7 @@ class ClusterConfig:
     proxy: str = ""
     server_name: str = ""
     plugin: Plugin | None = field(default=None, repr=False)
-    credentials: SingleConfig = field(repr=False)
+    credentials: Material = field(repr=False)
 
 
 def load(
@@ -97,7 +106,7 @@ def read(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _parsed(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"kubeconfig {path} cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -111,6 +120,16 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigurationError(f"kubeconfig {path} holds no mapping, so it is no kubeconfig: set KUBECONFIG to one")
     return content
+
+
+def _parsed(text: str) -> Any:
+    """As YAML; libyaml is quicker where it is there, and tells less exactly where a fault is."""
+    import yaml
+
+    try:
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError:
+        return yaml.safe_load(text)
 
 
 @dataclass(slots=True)
@@ -194,10 +213,6 @@ def single(
 
     Raises ConfigurationError naming `context` and `origin` for what is malformed or not supported.
     """
-    import msgspec
-    from lightkube.config.kubeconfig import SingleConfig
-    from lightkube.config.models import Cluster, Context, User
-
     where = f'context "{context}" of {origin}'
     if not cluster.get("server"):
         raise ConfigurationError(f"the cluster of {where} has no server")
@@ -209,24 +224,19 @@ def single(
             f"{where} has an auth-provider, which Kubernetes has removed: get a new kubeconfig, with a credential "
             "plugin"
         )
-    told = {key: value for key, value in user.items() if key not in ("exec", "auth-provider")}
-    try:
-        found = msgspec.convert(cluster, Cluster)
-        credentials = SingleConfig(
-            context_name=context,
-            context=Context(cluster="cluster", user="user", namespace=namespace or None),
-            cluster=found,
-            user=msgspec.convert(told, User),
-        )
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{where} is malformed: {error}") from error
+    server = _text(cluster, "server", where)
+    insecure = cluster.get("insecure-skip-tls-verify") or False
+    if not isinstance(insecure, bool):
+        raise ConfigurationError(f"{where} is malformed: its insecure-skip-tls-verify is neither true nor false")
+    found = Authority(insecure=insecure, **{ours: _text(cluster, key, where) for ours, key in _OF_CLUSTER.items()})
+    credentials = Material(found, User(**{ours: _text(user, key, where) for ours, key in _OF_USER.items()}))
     if found.insecure and (found.certificate_auth or found.certificate_auth_data):
         raise ConfigurationError(
             f"{where} has a certificate authority beside insecure-skip-tls-verify: take one of them out"
         )
     return ClusterConfig(
-        server=_address(found.server, where),
-        namespace=credentials.namespace,
+        server=_address(server, where),
+        namespace=namespace or "default",
         context=context,
         origin=origin,
         proxy=str(cluster.get("proxy-url") or ""),
@@ -234,6 +244,13 @@ def single(
         plugin=plugin.read(stated, cluster, folder, where) if stated else None,
         credentials=credentials,
     )
+
+
+def _text(entry: Mapping[str, Any], key: str, where: str) -> str:
+    value = entry.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{where} is malformed: its {key} is no text")
+    return value or ""
 
 
 def _address(server: str, where: str) -> str:

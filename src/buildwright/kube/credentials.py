@@ -18,6 +18,37 @@ if TYPE_CHECKING:
     from buildwright.kube.config import ClusterConfig
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """What a kubeconfig says of trust in the server: a file, or its content in base64."""
+
+    certificate_auth: str = ""
+    certificate_auth_data: str = ""
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """What a kubeconfig shows of the user: files, or their content in base64."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    token_file: str = ""
+    client_cert: str = ""
+    client_cert_data: str = ""
+    client_key: str = ""
+    client_key_data: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What is trusted, and what is shown, beside a plugin."""
+
+    cluster: Authority
+    user: User
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """`tls` is None for a server without TLS."""
@@ -44,7 +75,7 @@ async def prove(config: ClusterConfig, *, refused: Proof | None = None) -> Proof
 def _authorization(config: ClusterConfig, found: Credential | None) -> dict[str, str]:
     user = config.credentials.user
     token = found.token if found is not None else ""
-    if user is not None and user.token_file:
+    if user.token_file:
         try:
             with open(user.token_file, encoding="utf-8") as file:
                 token = file.read().strip()
@@ -55,11 +86,16 @@ def _authorization(config: ClusterConfig, found: Credential | None) -> dict[str,
                     f"the token of {context_of(config)} cannot be read from {user.token_file}: {why}"
                 ) from error
             token = user.token
-    elif user is not None and user.token:
+    elif user.token:
         token = user.token
+    if token and not (token.isascii() and token.isprintable()):
+        raise ConfigurationError(
+            f"the token of {context_of(config)} cannot be used (it holds characters that no token has): log in to "
+            "the cluster again"
+        )
     if token:
         return {"Authorization": f"Bearer {token}"}
-    if user is not None and user.username and user.password:
+    if user.username and user.password:
         import base64
 
         pair = base64.b64encode(f"{user.username}:{user.password}".encode()).decode()
@@ -79,11 +115,9 @@ def tls(config: ClusterConfig, found: Credential | None = None) -> ssl.SSLContex
         authority = _material(cluster.certificate_auth, cluster.certificate_auth_data)
         if found is not None and found.certificate:
             certificate, key = found.certificate.encode(), found.key.encode()
-        elif user is not None:
+        else:
             certificate = _material(user.client_cert, user.client_cert_data)
             key = _material(user.client_key, user.client_key_data)
-        else:
-            certificate = key = b""
         if bool(certificate) != bool(key):
             raise ValueError("a client certificate or its key is there without the other")
         return _context(authority, cluster.insecure, certificate, key)
@@ -94,7 +128,7 @@ def tls(config: ClusterConfig, found: Credential | None = None) -> ssl.SSLContex
         ) from error
 
 
-def _material(path: str | None, data: str | None) -> bytes:
+def _material(path: str, data: str) -> bytes:
     """PEM text. Data go before a file, as with kubectl."""
     if data:
         import base64
@@ -117,6 +151,7 @@ def _context(authority: bytes, insecure: bool, certificate: bytes, key: bytes) -
         import httpx2
 
         context = httpx2.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

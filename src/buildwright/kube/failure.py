@@ -1,4 +1,4 @@
-"""The one place where failures of lightkube, httpx and sockets become errors of ours."""
+"""The one place where failures of HTTP and sockets become errors of ours."""
 
 from __future__ import annotations
 
@@ -16,17 +16,9 @@ if TYPE_CHECKING:
 @contextmanager
 def translated(config: ClusterConfig) -> Iterator[None]:
     """Raise ClusterError, ConnectError or ConfigurationError for what goes wrong inside."""
-    import httpx2
-    from lightkube.core.exceptions import ApiError
-
     try:
         yield
-    except ApiError as error:
-        status = error.status
-        raise refusal(config, int(status.code or 0), status.reason or "", status.message or "") from error
-    except httpx2.HTTPStatusError as error:
-        raise refusal(config, error.response.status_code, "", "") from error
-    except (httpx2.HTTPError, OSError) as error:
+    except OSError as error:
         raise unreachable(config, error) from error
 
 
@@ -99,7 +91,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+    if isinstance(error, TimeoutError):
         return "it does not answer"
     return " ".join(str(error).split())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from dataclasses import dataclass
@@ -34,19 +35,19 @@ async def greet(config: ClusterConfig) -> Server:
     Raises ConnectError when it cannot be reached, ClusterError when it does not accept the user and
     ConfigurationError for certificates and credentials. One that keeps its version to itself is no error.
     """
-    from buildwright.kube.http import client
+    from buildwright.kube.http import Client
 
-    async with client(config) as http:
+    async with Client(config) as http:
         with translated(config):
             before = time.time()
-            answer = await http.get("/version")
+            answer = await http.ask("GET", "/version")
             middle = (before + time.time()) / 2
-    if answer.status_code == 401:
+    if answer.status == 401:
         said = status_of(answer.content)
         raise refusal(config, 401, str(said.get("reason") or ""), str(said.get("message") or ""))
-    skew = _skew(answer.headers.get("Date", ""), middle)
+    skew = _skew(answer.fields.get("date", ""), middle)
     try:
-        said = answer.json() if answer.status_code == 200 else {}
+        said = json.loads(answer.content) if answer.status == 200 else {}
         version = str(said.get("gitVersion") or "")
     except (ValueError, AttributeError):
         version = ""

@@ -1,19 +1,22 @@
-"""How requests get to the API server: by its proxy, under its TLS name, with the user's proof."""
+"""How the API server is reached: directly or by a proxy, under its TLS name."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-import ssl
 from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urlsplit
 
-import httpx2
-
-from buildwright.kube import proxy
-from buildwright.kube.credentials import Proof, prove
+from buildwright.kube import message, proxy
 from buildwright.kube.failure import unusable_proxy
 
 if TYPE_CHECKING:
+    import ssl
+
     from buildwright.kube.config import ClusterConfig
+
+_CONNECT = 10.0
+_LARGEST_LINE = 1 << 16
 
 
 def proxy_of(config: ClusterConfig) -> str:
@@ -24,37 +27,87 @@ def proxy_of(config: ClusterConfig) -> str:
         raise unusable_proxy(config, str(error)) from error
 
 
-class Transport(httpx2.AsyncBaseTransport):
-    """A refused proof is renewed, and the request sent once more; what it raises is for `failure.translated`.
+async def dial(
+    config: ClusterConfig, by: str, tls: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A new connection to the server, within 10 seconds; by the proxy `by` if it is not "".
 
-    Connections of a client certificate that has been replaced stay until `aclose`: watches may run on them.
+    With TLS the proxy is asked for a tunnel; without, it is the proxy itself that takes the requests. Raises OSError.
     """
+    server = urlsplit(config.server)
+    name = config.server_name or server.hostname if tls is not None else None
+    async with asyncio.timeout(_CONNECT):
+        if not by:
+            return await _connect(server, tls, name)
+        reader, writer = await _connect(urlsplit(by), _trust() if by.startswith("https:") else None)
+        try:
+            if tls is not None:
+                await _tunnel(reader, writer, f"{_bracketed(server)}:{port_of(server)}", credentials_of(by))
+                await writer.start_tls(tls, server_hostname=name)
+        except BaseException:
+            writer.transport.abort()
+            raise
+        return reader, writer
 
-    def __init__(self, config: ClusterConfig) -> None:
-        self._config = config
-        self._proxy = proxy_of(config) or None
-        self._pools: dict[ssl.SSLContext | None, httpx2.AsyncHTTPTransport] = {}
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        proof = await prove(self._config)
-        response = await self._send(request, proof)
-        if response.status_code == 401:
-            renewed = await prove(self._config, refused=proof)
-            if renewed != proof:
-                await response.aclose()
-                response = await self._send(request, renewed)
-        return response
+def credentials_of(by: str) -> dict[str, str]:
+    """The header field that shows a proxy the user in its address."""
+    import base64
 
-    async def _send(self, request: httpx2.Request, proof: Proof) -> httpx2.Response:
-        pool = self._pools.get(proof.tls)
-        if pool is None:
-            verify = proof.tls if proof.tls is not None else False
-            pool = self._pools[proof.tls] = httpx2.AsyncHTTPTransport(verify=verify, proxy=self._proxy)
-        request.headers.update(proof.headers)
-        if self._config.server_name:
-            request.extensions = {**request.extensions, "sni_hostname": self._config.server_name}
-        return await pool.handle_async_request(request)
+    parts = urlsplit(by)
+    if parts.username is None:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
-    async def aclose(self) -> None:
-        for pool in self._pools.values():
-            await pool.aclose()
+
+def port_of(address: SplitResult) -> int:
+    return address.port or (443 if address.scheme == "https" else 80)
+
+
+async def _connect(
+    address: SplitResult, tls: ssl.SSLContext | None, name: str | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(
+        address.hostname,
+        port_of(address),
+        ssl=tls,
+        server_hostname=(name or address.hostname) if tls is not None else None,
+        limit=_LARGEST_LINE,
+    )
+
+
+def _trust() -> ssl.SSLContext:
+    import ssl
+
+    return ssl.create_default_context()
+
+
+async def _tunnel(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str, shown: dict[str, str]
+) -> None:
+    writer.write(message.request("CONNECT", target, {"Host": target, **shown}))
+    answer = await read_head(reader)
+    if not 200 <= answer.status < 300:
+        raise ConnectionRefusedError(f"the proxy answered with HTTP status {answer.status}")
+
+
+def _bracketed(address: SplitResult) -> str:
+    host = address.hostname or ""
+    return f"[{host}]" if ":" in host else host
+
+
+async def read_head(reader: asyncio.StreamReader) -> message.Head:
+    """The head of an answer; ConnectionResetError when there is none, MessageError for what is none."""
+    return message.head(await read_until(reader, b"\r\n\r\n"))
+
+
+async def read_until(reader: asyncio.StreamReader, end: bytes) -> bytes:
+    """All to `end`. The errors are raised outside their handlers: what asyncio says is for nobody to read."""
+    try:
+        return await reader.readuntil(end)
+    except asyncio.IncompleteReadError:
+        why: OSError = ConnectionResetError("it closed the connection")
+    except asyncio.LimitOverrunError:
+        why = message.MessageError("what it answers is no HTTP")
+    raise why
