@@ -175,3 +175,22 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
             await cluster.get(CONFIG_MAP, "a")
 
     run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("message", "role"),
+    [
+        ('User "u" cannot list resource "pods" in API group "" in the namespace "n"', "user"),
+        ('User "u" cannot create resource "pods/exec" in API group "" in the namespace "n"', "user"),
+        ('User "u" cannot get resource "deployments" in API group "apps" in the namespace "n"', "user"),
+        ('User "u" cannot delete resource "deployments" in API group "apps" in the namespace "n"', "admin"),
+        ('User "u" cannot list resource "configmaps" in API group "" in the namespace "n"', "admin"),
+    ],
+)
+def test_a_missing_right_names_the_role_that_has_it(tmp_path: Path, message: str, role: str) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        server.refuse["list", "pods"] = Refusal(403, "Forbidden", message)
+        with pytest.raises(ClusterError, match=f"doctor --rbac {role} prints"):
+            await cluster.list(POD)
+
+    run(tmp_path, scenario)

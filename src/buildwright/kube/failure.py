@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from buildwright.errors import BuildwrightError, ClusterError, ConfigurationErro
 
 if TYPE_CHECKING:
     from buildwright.kube.config import ClusterConfig
+
+_DENIED = re.compile(r' cannot (\w+) resource "([^"]+)"')
 
 
 @contextmanager
@@ -27,10 +30,10 @@ def refusal(config: ClusterConfig, status: int, reason: str, message: str) -> Cl
     said = " ".join(message.split()).rstrip(".")
     if status == 401:
         text = f"{config.server} does not accept {_user(config)}: log in to the cluster again"
-    elif status == 403 and " cannot " in said and " resource " in said:
+    elif status == 403 and (denied := _DENIED.search(said)):
         text = (
             f"the cluster refused: {said}; ask its administrator for a Role that allows this, which buildwright "
-            "doctor --rbac user prints (admin for who manages builders)"
+            f"doctor --rbac {_role(denied[1], denied[2])} prints"
         )
     elif status == 404 and said.startswith("namespaces "):
         text = f"the cluster refused: {said}; create it with kubectl create namespace"
@@ -39,6 +42,12 @@ def refusal(config: ClusterConfig, status: int, reason: str, message: str) -> Cl
     else:
         text = f"{config.server} answered with HTTP status {status} and no Kubernetes status"
     return ClusterError(text, status=status, reason=reason)
+
+
+def _role(verb: str, resource: str) -> str:
+    """Who needs that: the `user` of a builder, or the `admin` who makes and removes it."""
+    of_builds = resource.partition("/")[0] in ("pods", "leases", "events")
+    return "user" if of_builds or (verb == "get" and resource in ("deployments", "statefulsets")) else "admin"
 
 
 def unreachable(config: ClusterConfig, error: BaseException) -> BuildwrightError:

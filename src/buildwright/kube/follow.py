@@ -26,8 +26,9 @@ async def follow(
     """The objects that have all of `labels`, or the one called `name`: now, and again after every change, for ever.
 
     Begins anew when a watch is lost or too old. Where `watch` is not allowed it reads every second instead; one
-    named object is read by whichever of `get` and `list` is allowed. Raises ClusterError when neither is, and
-    ConnectError when the server could not be reached more than `patience` times in a row, a second apart.
+    named object is read by whichever of `get` and `list` is allowed. Raises ClusterError when neither is, and what
+    the server said last (ConnectError when it could not be reached) after it was away, busy or failing more than
+    `patience` times in a row, a second apart.
     """
     following = _Following(cluster, kind, dict(labels or {}), name)
     lost = 0
@@ -39,13 +40,11 @@ async def follow(
             async with aclosing(following.changes(objects, version)) as changes:
                 async for changed in changes:
                     yield changed
-        except ConnectError:
-            lost += 1
-            if lost > patience:
-                raise
-        except ClusterError as error:
-            if error.status != GONE and error.status < 500:
-                raise
+        except (ConnectError, ClusterError) as error:
+            if not (isinstance(error, ClusterError) and error.status == GONE):
+                lost += 1
+                if not error.retriable or lost > patience:
+                    raise
         await asyncio.sleep(_POLL)
 
 

@@ -19,7 +19,8 @@ from buildwright.kube.api import EVENT, NODE, POD, Cluster, Object
 from buildwright.kube.follow import follow
 from buildwright.kube.objects import Event, Pod, Workload
 
-_LINES = 50
+_LINES = 200
+"""What a daemon says of a wrong flag may stand before all of its usage."""
 _LOG_TIMEOUT = 5.0
 _WOKEN = "buildwright/woken"
 """An annotation whose change makes a controller try again at once what it was refused."""
