@@ -104,6 +104,16 @@ def test_what_buildx_does_not_know_of_goes_with_the_workload(tmp_path: Path) -> 
     run(tmp_path, scenario, KEY, **CLAIMED)
 
 
+def test_a_workload_that_is_refused_leaves_no_files_behind(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        server.refuse["create", "deployments"] = Refusal(403, "Forbidden", "cannot create")
+        with pytest.raises(ClusterError):
+            await driver.start(Sink())
+        assert not server.objects
+
+    run(tmp_path, scenario, KEY)
+
+
 def test_a_missing_right_to_hand_objects_over_is_no_failure(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, driver: Driver) -> None:
         server.refuse["patch", "secrets"] = Refusal(403, "Forbidden", "cannot patch")

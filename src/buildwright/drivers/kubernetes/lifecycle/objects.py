@@ -44,6 +44,9 @@ async def create(cluster: Cluster, fleet: Fleet, anew: Object | None = None) -> 
     owners = [await owner.reference(cluster)] if owner else workload["metadata"].get("ownerReferences", [])
     maps: Sequence[Mapping[str, Any]] = manifest.config_maps(fleet.name, fleet.node, fleet.options)
     secrets = manifest.secrets(fleet.name, fleet.node, fleet.options)
+    if maps or secrets:
+        # A workload that is refused shall leave no files behind.
+        await cluster.create(_owned(workload, owners), fleet.kind, dry_run=True)
     for kind, items in ((CONFIG_MAP, maps), (SECRET, secrets)):
         for item in items:
             await _place(cluster, kind, _owned(item, owners))
