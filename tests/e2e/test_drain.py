@@ -95,12 +95,13 @@ class Building:
 def pids(mark: str) -> list[int]:
     """Processes `sleep MARK` on this machine, which the nodes are a part of."""
     wanted = f"sleep\0{mark}\0".encode()
-    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if cmdline(path) == wanted]
+    numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [number for number in numbers if cmdline(number) == wanted]
 
 
-def cmdline(path: Path) -> bytes:
+def cmdline(number: int) -> bytes:
     try:
-        return path.read_bytes()
+        return Path(f"/proc/{number}/cmdline").read_bytes()
     except OSError:
         return b""
 

@@ -54,8 +54,8 @@ def test_nodes_of_their_own_build_each_platform(cluster: Cluster, namespace: str
     assert json.dumps(builder, sort_keys=True) in {
         json.dumps(json.loads(line), sort_keys=True) for line in theirs.splitlines()
     }
-    assert rows(cluster.buildwright("ls", "--no-trunc", config=tmp_path).stdout) == rows(
-        cluster.buildx("ls", "--no-trunc", config=tmp_path).stdout
+    assert rows(cluster.buildwright("ls", config=tmp_path).stdout) == rows(
+        cluster.buildx("ls", config=tmp_path).stdout
     )
     inspected = cluster.buildwright("inspect", "m", config=tmp_path).stdout
     assert inspected.count("Status:                running") == 3

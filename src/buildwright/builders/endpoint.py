@@ -46,13 +46,3 @@ def kubernetes(builder: str, node: str, kubeconfig: str) -> str:
     paths = os.pathsep.join(os.path.abspath(path) if path else "" for path in kubeconfig.split(os.pathsep))
     query = urlencode({"deployment": node or names.deployment(), "kubeconfig": paths if kubeconfig else ""})
     return f"kubernetes:///{builder}?{query}"
-
-
-def shown(address: str) -> str:
-    """An address as `ls` has room for: of one in a cluster what buildx makes, without what else is kept in it."""
-    if not address.startswith("kubernetes://"):
-        return address
-    place, _, query = address.partition("?")
-    stated = parse_qs(query, keep_blank_values=True)
-    kept: dict[str, str] = {name: stated[name][0] for name in ("deployment", "kubeconfig") if name in stated}
-    return f"{place}?{urlencode(kept)}" if kept else place

@@ -43,14 +43,11 @@ async def run(values: Values, context: Context) -> int:
 
 
 def _rows(state: BuilderState, *, current: bool, full: bool) -> list[tuple[str, ...]]:
-    from buildwright.builders.endpoint import shown
-
     name = state.builder.name + ("*" if current else "")
     rows: list[tuple[str, ...]] = [(name, state.builder.driver, "error" if state.error else "", "", "")]
     for node in state.nodes:
         status = "error" if node.error else (node.status or "")
-        address = node.node.endpoint if full else shown(node.node.endpoint)
-        label, endpoint = _INDENT + node.node.name, _INDENT + address
+        label, endpoint = _INDENT + node.node.name, _INDENT + node.node.endpoint
         rows.append((label, endpoint, status, node.version, _platforms(node, full=full)))
     return rows
 

@@ -210,7 +210,7 @@ CLAIM = {"persistent-volume-claim.requests.storage": "1Gi"}
             "InvalidImageName",
         ),
         ({"image": "busybox"}, r"last with exit code 0 \(Completed\): check the driver option image"),
-        ({"limits.memory": "10Mi"}, r"\(OOMKilled\): raise the driver option limits.memory=10Mi"),
+        ({"limits.memory": "10Mi"}, r"\(OOMKilled\).*: raise the driver option limits.memory=10Mi"),
         (
             {"nodeselector": "no=such", "timeout": "2s"},
             "after 2 seconds: 0 of 1 .*not scheduled.*nodeselector=no=such",
