@@ -12,6 +12,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -236,7 +237,13 @@ class Cluster:
         self._until_ready(*(f"node{number}" for number in (1, 2)))
 
     def _until_ready(self, *nodes: str) -> None:
+        """The nodes' status may be as old as before; that the API server reaches their kubelets is asked as well."""
         self.kubectl("wait", "--for=condition=Ready", *(f"node/{node}" for node in nodes), "--timeout=60s")
+        deadline = time.monotonic() + 60
+        for node in nodes:
+            while self.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/healthz", check=False).stdout != "ok":
+                assert time.monotonic() < deadline, f"the API server does not reach the kubelet of {node}"
+                time.sleep(0.2)
 
     def bed(self, *args: str) -> str:
         return run(TESTBED / "cluster", *args).stdout.strip()
