@@ -81,13 +81,15 @@ class ConnectError(BuildwrightError):
 class ClusterError(BuildwrightError):
     """The Kubernetes API refused or failed a request; `status` is the HTTP status, 0 when there was none.
 
-    `retriable` when it was busy (429) or failed itself (5xx).
+    `retriable` when it was busy (429) or failed itself (5xx). `retry_after` is how many seconds it asked to wait
+    before the next try, 0 when it did not say.
     """
 
-    def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
+    def __init__(self, message: str, *, status: int = 0, reason: str = "", retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
+        self.retry_after = retry_after
         self.retriable = status == 429 or status >= 500
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -10,13 +11,18 @@ from pathlib import Path
 import pytest
 
 from buildwright.errors import ClusterError, ConnectError
-from buildwright.kube import api
+from buildwright.kube import api, failure
 from buildwright.kube import follow as following
 from buildwright.kube.api import CONFIG_MAP, POD, Cluster
-from buildwright.kube.config import load
+from buildwright.kube.config import ClusterConfig, load
+from buildwright.kube.credentials import Authority, Material, User
+from buildwright.kube.exec import connect
 from buildwright.kube.follow import follow
 from buildwright.testing.kube import ApiServer, Refusal
 
+CONFIG = ClusterConfig(
+    server="https://c:6443", namespace="n", context="c", origin="k", credentials=Material(Authority(), User())
+)
 Scenario = Callable[[ApiServer, Cluster], Awaitable[None]]
 
 
@@ -192,5 +198,44 @@ def test_a_missing_right_names_the_role_that_has_it(tmp_path: Path, message: str
         server.refuse["list", "pods"] = Refusal(403, "Forbidden", message)
         with pytest.raises(ClusterError, match=f"doctor --rbac {role} prints"):
             await cluster.list(POD)
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(("header", "seconds"), [(None, 0), (0, 0), (7, 7), (100_000, 30)])
+def test_how_long_a_busy_server_asks_to_wait_is_known(tmp_path: Path, header: int | None, seconds: float) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        busy = Refusal(429, "TooManyRequests", "busy", retry_after=header)
+        server.refuse["list", "pods"] = server.refuse["log", "pods"] = server.refuse["exec", "pods"] = busy
+        for ask in (
+            lambda: cluster.list(POD),
+            lambda: anext(cluster.logs("p", "c")),
+            lambda: connect(cluster, "p", "c", ("true",)),
+        ):
+            with pytest.raises(ClusterError, match="busy") as caught:
+                await ask()
+            assert caught.value.retry_after == seconds
+
+    run(tmp_path, scenario)
+
+
+def test_a_date_in_the_place_of_seconds_is_none() -> None:
+    date = "Fri, 31 Dec 1999 23:59:59 GMT"
+    error = failure.refusal(CONFIG, 503, "", "later", retry_after=date)
+    assert (error.retriable, error.retry_after) == (True, 0)
+
+
+def test_following_waits_as_long_as_the_server_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "_POLL", 0.01)
+
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        server.refuse["list", "configmaps"] = Refusal(503, "ServiceUnavailable", "later", retry_after=1)
+        begun = time.monotonic()
+        async with aclosing(follow(cluster, CONFIG_MAP)) as states:
+            first = asyncio.ensure_future(anext(states))
+            await server.called("list", "configmaps")
+            server.refuse.clear()
+            assert await first == ()
+        assert time.monotonic() - begun >= 1
 
     run(tmp_path, scenario)

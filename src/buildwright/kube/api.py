@@ -197,7 +197,7 @@ class Cluster:
         with translated(self.config):
             async with self._connected().stream(path, query, silence=silence) as answer:
                 if not 200 <= answer.head.status < 300:
-                    raise self._refused(answer.head.status, status_of(await answer.read()))
+                    raise self._refused(answer.head.status, status_of(await answer.read()), answer.head.fields)
                 async with aclosing(answer.lines()) as lines:
                     async for line in lines:
                         yield line
@@ -214,11 +214,12 @@ class Cluster:
         with translated(self.config):
             answer = await self._connected().ask(method, path, query, body=body, form=form)
             if not 200 <= answer.status < 300:
-                raise self._refused(answer.status, status_of(answer.content))
+                raise self._refused(answer.status, status_of(answer.content), answer.fields)
             return _object(answer.content)
 
-    def _refused(self, status: int, said: Mapping[str, Any]) -> ClusterError:
-        return refusal(self.config, status, str(said.get("reason") or ""), str(said.get("message") or ""))
+    def _refused(self, status: int, said: Mapping[str, Any], fields: Mapping[str, str] | None = None) -> ClusterError:
+        reason, message = str(said.get("reason") or ""), str(said.get("message") or "")
+        return refusal(self.config, status, reason, message, retry_after=(fields or {}).get("retry-after", ""))
 
     def _path(self, kind: Kind, name: str = "", *, everywhere: bool = False, namespace: str = "") -> str:
         base = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"

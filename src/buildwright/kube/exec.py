@@ -102,7 +102,9 @@ async def _handshake(
         if status == 401 and refused is None and await prove(config, refused=proof) != proof:
             return await _handshake(cluster, pod, container, command, refused=proof)
         said = status_of(error.response.body or b"")
-        raise refusal(config, status, str(said.get("reason") or ""), str(said.get("message") or "")) from error
+        reason, message = str(said.get("reason") or ""), str(said.get("message") or "")
+        wait = error.response.headers.get("Retry-After", "")
+        raise refusal(config, status, reason, message, retry_after=wait) from error
     except ProxyError as error:
         raise unreachable(config, error) from error
     except (InvalidHandshake, InvalidURI) as error:

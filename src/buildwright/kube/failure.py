@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from buildwright.kube.config import ClusterConfig
 
 _DENIED = re.compile(r' cannot (\w+) resource "([^"]+)"')
+_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
+_LONGEST = 30.0
+"""Seconds that a server is waited for at most, whatever it asks."""
 
 
 @contextmanager
@@ -25,8 +28,8 @@ def translated(config: ClusterConfig) -> Iterator[None]:
         raise unreachable(config, error) from error
 
 
-def refusal(config: ClusterConfig, status: int, reason: str, message: str) -> ClusterError:
-    """What the API server answered, as one sentence."""
+def refusal(config: ClusterConfig, status: int, reason: str, message: str, *, retry_after: str = "") -> ClusterError:
+    """What the API server answered, as one sentence; `retry_after` is the header of that name."""
     said = " ".join(message.split()).rstrip(".")
     if status == 401:
         text = f"{config.server} does not accept {_user(config)}: log in to the cluster again"
@@ -41,7 +44,8 @@ def refusal(config: ClusterConfig, status: int, reason: str, message: str) -> Cl
         text = f"the cluster refused: {said}"
     else:
         text = f"{config.server} answered with HTTP status {status} and no Kubernetes status"
-    return ClusterError(text, status=status, reason=reason)
+    seconds = min(float(retry_after), _LONGEST) if _SECONDS.fullmatch(retry_after) else 0.0
+    return ClusterError(text, status=status, reason=reason, retry_after=seconds)
 
 
 def _role(verb: str, resource: str) -> str:

@@ -28,11 +28,12 @@ async def follow(
     Begins anew when a watch is lost or too old. Where `watch` is not allowed it reads every second instead; one
     named object is read by whichever of `get` and `list` is allowed. Raises ClusterError when neither is, and what
     the server said last (ConnectError when it could not be reached) after it was away, busy or failing more than
-    `patience` times in a row, a second apart.
+    `patience` times in a row, a second apart or as far as it asked.
     """
     following = _Following(cluster, kind, dict(labels or {}), name)
     lost = 0
     while True:
+        pause = _POLL
         try:
             objects, version = await following.read()
             yield objects
@@ -45,7 +46,9 @@ async def follow(
                 lost += 1
                 if not error.retriable or lost > patience:
                     raise
-        await asyncio.sleep(_POLL)
+                if isinstance(error, ClusterError):
+                    pause = max(pause, error.retry_after)
+        await asyncio.sleep(pause)
 
 
 class _Following:

@@ -54,11 +54,12 @@ _WORKLOADS = ("deployments", "statefulsets")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer that is a failure."""
+    """An answer that is a failure; `retry_after` is the header of that name, None for none."""
 
     status: int
     reason: str
     message: str
+    retry_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ class ApiServer:
                 if (request.verb, request.plural) in self.mute:
                     await asyncio.Event().wait()
                 elif refusal is not None:
-                    await _answer(writer, refusal.status, _status(refusal))
+                    await _answer(writer, refusal.status, _status(refusal), retry_after=refusal.retry_after)
                 elif request.verb == "exec":
                     await self._exec(request, reader, writer)
                     return
@@ -437,12 +438,17 @@ def _address(words: list[str]) -> list[str]:
     return ["", *words, "", ""][:4]
 
 
-async def _answer(writer: asyncio.StreamWriter, status: int, body: Object, *, date: float = 0.0) -> None:
-    await _send(writer, status, json.dumps(body).encode(), date=date)
+async def _answer(
+    writer: asyncio.StreamWriter, status: int, body: Object, *, date: float = 0.0, retry_after: int | None = None
+) -> None:
+    await _send(writer, status, json.dumps(body).encode(), date=date, retry_after=retry_after)
 
 
-async def _send(writer: asyncio.StreamWriter, status: int, data: bytes, *, date: float = 0.0) -> None:
+async def _send(
+    writer: asyncio.StreamWriter, status: int, data: bytes, *, date: float = 0.0, retry_after: int | None = None
+) -> None:
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n"
+    head += f"Retry-After: {retry_after}\r\n" if retry_after is not None else ""
     head += f"Date: {formatdate(date, usegmt=True)}\r\n\r\n" if date else "\r\n"
     writer.write(head.encode() + data)
     await writer.drain()
