@@ -133,6 +133,32 @@ def test_a_failed_pod_has_its_reason(reason: str, message: str, word: str, text:
     assert (told.reason, told.text) == (word, f"pod b0-x on node1 {text}")
 
 
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        (
+            "Pod ephemeral local storage usage exceeds the total limit of containers 200Mi. ",
+            "raise the driver option limits.ephemeral-storage",
+        ),
+        (
+            'Container buildkitd exceeded its local ephemeral storage limit "200Mi". ',
+            "raise the driver option limits.ephemeral-storage",
+        ),
+        (
+            'Usage of EmptyDir volume "state" exceeds the limit "100Mi". ',
+            "raise that volume's sizeLimit in the driver option podtemplate",
+        ),
+        (
+            "The node was low on resource: ephemeral-storage. Threshold quantity: 27055317401, available: 24Gi. ",
+            "build again",
+        ),
+    ],
+)
+def test_a_pod_evicted_for_a_limit_of_its_own_is_helped_by_that_limit(message: str, advice: str) -> None:
+    told = found(replace(ALIVE, phase="Failed", reason="Evicted", message=message))
+    assert (told.reason, told.advice) == ("Evicted", advice)
+
+
 def test_a_shut_down_node_is_told_by_the_condition() -> None:
     conditions = {"DisruptionTarget": ("True", "TerminationByKubelet", "")}
     gone = replace(ALIVE, phase="Failed", reason="Terminated", message="Node is shutting down", conditions=conditions)

@@ -28,6 +28,12 @@ _ADVICE = {
     "Preempted": "give the builder a higher one with the driver option priorityclass",
     "OOMKilled": "raise the driver option limits.memory",
 }
+_OWN_LIMITS = (
+    ("local ephemeral storage limit", "raise the driver option limits.ephemeral-storage"),
+    ("local storage usage exceeds", "raise the driver option limits.ephemeral-storage"),
+    ("Usage of EmptyDir volume", "raise that volume's sizeLimit in the driver option podtemplate"),
+)
+"""What kubelet says of a pod that it evicts for a limit of its own (pkg/kubelet/eviction), and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,7 @@ def _over(pod: Pod, container: str) -> Death:
     else:
         why = ": ".join(filter(None, (pod.reason, _line(pod.message))))
         text = f"{name_of(pod)} has {pod.phase.lower()}" + (f" ({why})" if why else "")
-    return Death(reason, text, exit_code=code, advice=_advice(reason))
+    return Death(reason, text, exit_code=code, advice=_advice(reason, pod.message))
 
 
 def _ended(before: Pod, now: Pod, container: str) -> Death | None:
@@ -151,8 +157,9 @@ def _disruption(pod: Pod) -> tuple[str, str, str]:
     return found if found[0] == "True" else ("", "", "")
 
 
-def _advice(reason: str) -> str:
-    return _ADVICE.get(reason, "build again")
+def _advice(reason: str, message: str = "") -> str:
+    own = next((advice for said, advice in _OWN_LIMITS if said in message), "")
+    return own or _ADVICE.get(reason, "build again")
 
 
 def _quoted(message: str) -> str:
