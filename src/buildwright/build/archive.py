@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import threading
 from contextlib import suppress
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from buildwright.client.session.upload import Reader
+if TYPE_CHECKING:
+    from buildwright.client.session.upload import Reader
 
 
 class Archive:

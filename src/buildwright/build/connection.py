@@ -8,22 +8,23 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from buildwright.build.plan import plan
 from buildwright.build.run import run
-from buildwright.build.solving import KEEPALIVE, Host
+from buildwright.build.solving import Host
 from buildwright.builders.open import driver_for
 from buildwright.builders.resolve import resolve
 from buildwright.builders.store import Store
-from buildwright.client.client import Client
 from buildwright.drivers.steps import Unseen
 from buildwright.model.node import Builder, Node
 from buildwright.model.request import BuildRequest
 from buildwright.model.solve import BuildResult
 from buildwright.model.status import StatusSink, StatusUpdate
-from buildwright.model.worker import Worker
-from buildwright.wire.channel import Channel
+
+if TYPE_CHECKING:
+    from buildwright.client.client import Client
+    from buildwright.model.worker import Worker
 
 
 class Build:
@@ -129,6 +130,10 @@ class Connection:
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[Client]:
+        from buildwright.build.exchange import KEEPALIVE
+        from buildwright.client.client import Client
+        from buildwright.wire.channel import Channel
+
         driver = driver_for(self.builder, plan((), self.builder).nodes[0].node)
         channel = Channel(await driver.open(), authority=driver.traits.authority, keepalive=KEEPALIVE)
         async with channel:

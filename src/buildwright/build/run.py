@@ -11,7 +11,6 @@ from buildwright.build.context import Inputs, load_inputs
 from buildwright.build.metadata import decode_response
 from buildwright.build.outputs import receivers, resolve_outputs
 from buildwright.build.plan import plan
-from buildwright.build.session import open_credentials
 from buildwright.build.solving import Host, Work, solve
 from buildwright.build.vcs import vcs_attributes
 from buildwright.builders.open import driver_for
@@ -60,7 +59,6 @@ async def run(
             request=request,
             ref=new_id(),
             host=host,
-            credentials=open_credentials(host.environ),
             targets=targets,
             vcs=_vcs(request, inputs, host.environ),
             unheld=unheld,

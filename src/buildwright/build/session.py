@@ -33,7 +33,6 @@ def open_session(
     stdout: Callable[[], BinaryIO],
     on_stream: Callable[[], None],
     sink: StatusSink,
-    credentials: Credentials,
     environ: Mapping[str, str],
     node_id: str,
     session_id: str | None = None,
@@ -41,11 +40,11 @@ def open_session(
     """Make the services and the session that offers them; it runs when a client solves with it.
 
     `on_stream` is called when a result begins to go where it cannot be taken back from, such as stdout.
-    Raises ContextError for a secret whose source is missing.
+    Raises ContextError for a secret whose source is missing, and ConfigurationError as `open_credentials` does.
     """
     services: list[Service] = [
         FileSync({name: LocalDir(path) for name, path in inputs.local_dirs.items()}),
-        Auth(credentials, TokenSeeds(config_dir(environ)), sink=sink, environ=environ),
+        Auth(open_credentials(environ), TokenSeeds(config_dir(environ)), sink=sink, environ=environ),
         Secrets(secrets, environ=environ),
         uploads,
     ]

@@ -1,33 +1,24 @@
-"""One node's share of a build: its daemon is started and connected to, asked what it can, and given the solve."""
+"""One node's share of a build: its daemon is started and connected to, and given the build."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from buildwright.build.attempts import Attempt, persist
 from buildwright.build.context import Inputs
 from buildwright.build.outputs import Receiver
 from buildwright.build.plan import NodePlan
-from buildwright.build.session import open_session
 from buildwright.build.stdin import InputReader, standard_input
-from buildwright.build.translate import Daemon, translate
-from buildwright.client.client import Client
-from buildwright.client.identity import new_id
-from buildwright.client.session.upload import Uploads
-from buildwright.drivers.driver import Driver, Explaining
-from buildwright.errors import ConnectError, ConnectionLostError, SolveError
+from buildwright.client.session.sources import check
+from buildwright.drivers.driver import Driver
+from buildwright.errors import ConnectError, ConnectionLostError
 from buildwright.model.request import BuildRequest, Output
 from buildwright.model.solve import SolveResult
 from buildwright.model.status import StatusSink
-from buildwright.registry.credentials import Credentials
-from buildwright.wire.channel import Channel
-
-KEEPALIVE = 10.0
-"""Seconds of silence after which the daemon is asked whether it still lives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +44,6 @@ class Work:
     request: BuildRequest
     ref: str
     host: Host
-    credentials: Credentials
     targets: tuple[Receiver, ...]
     vcs: Mapping[str, str]
     unheld: bool = False
@@ -110,47 +100,24 @@ async def _solve(
     part: bool,
     session_id: str | None,
 ) -> SolveResult:
-    def on_stream() -> None:
-        attempt.spent = "part of its result had been written to a stream already"
-
-    uploads = Uploads()
-    if inputs.archive is not None:
-        attrs = {**inputs.frontend_attrs, "context": uploads.add(inputs.archive.reader())}
-        inputs = replace(inputs, frontend_attrs=attrs)
-    session = open_session(
-        inputs,
-        uploads=uploads,
-        targets=work.targets,
-        secrets=work.request.secrets,
-        stdout=work.host.stdout,
-        on_stream=on_stream,
-        sink=attempt.sink,
-        credentials=work.credentials,
-        environ=work.host.environ,
-        node_id=work.host.node_id,
-        session_id=session_id,
-    )
+    check(work.request.secrets, work.host.environ)
     if not work.unheld:
         await driver.start(attempt.sink)
     stream = await driver.open("" if work.unheld else _affinity(work.request, driver))
-    async with Channel(stream, authority=driver.traits.authority, keepalive=KEEPALIVE) as channel:
-        client = Client(channel)
-        request = translate(
-            replace(work.request, platforms=share.platforms),
-            ref=new_id() if attempt.number else work.ref,
-            inputs=inputs,
-            outputs=outputs,
-            daemon=Daemon(version=await client.info()),
-            vcs=work.vcs,
-            environ=work.host.environ,
-            part=part,
-        )
-        try:
-            return await client.solve(request, session=session, sink=attempt.sink)
-        except SolveError as error:
-            if isinstance(stream, Explaining) and (more := await stream.explain(error)):
-                error.args = (f"{error}; {more}",)
-            raise
+    # A pod takes a while to run the stream's other end, and that is when what talks to it is loaded.
+    from buildwright.build.exchange import exchange
+
+    return await exchange(
+        stream,
+        work,
+        share,
+        driver.traits,
+        attempt,
+        inputs=inputs,
+        outputs=outputs,
+        part=part,
+        session_id=session_id,
+    )
 
 
 def _affinity(request: BuildRequest, driver: Driver) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from buildwright.client.session.secret import LIMIT, Secrets
+from buildwright.client.session.secret import Secrets
+from buildwright.client.session.sources import LIMIT
 from buildwright.errors import Code, ContextError, RpcError
 from buildwright.model.request import SecretSource
 from buildwright.wire.proto import session_pb2
