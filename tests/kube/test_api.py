@@ -129,6 +129,25 @@ def test_a_watch_that_is_too_old_or_cut_begins_anew(tmp_path: Path, monkeypatch:
     run(tmp_path, scenario)
 
 
+def test_a_watch_that_outlasts_the_server_s_own_limit_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "_WATCH", 0)
+    monkeypatch.setattr(api, "_ANSWER", 0.2)
+    monkeypatch.setattr(following, "_POLL", 0.01)
+
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        async with asyncio.timeout(20), aclosing(follow(cluster, CONFIG_MAP)) as states:
+            assert await anext(states) == ()
+            server.mute.add(("watch", "configmaps"))
+            again = asyncio.ensure_future(anext(states))
+            await server.called("watch", "configmaps")
+            server.put("configmaps", config_map("a"))
+            assert [item["metadata"]["name"] for item in await again] == ["a"]
+
+    run(tmp_path, scenario)
+
+
 def test_where_watching_is_forbidden_it_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "_POLL", 0.01)
 

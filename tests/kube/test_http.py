@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from buildwright.errors import ClusterError, ConnectError
 from buildwright.kube.api import CONFIG_MAP, Cluster
 from buildwright.kube.config import load
+from buildwright.kube.transport import dial
 
 Scenario = Callable[["Server", Cluster], Awaitable[None]]
 
@@ -157,3 +160,27 @@ def test_a_log_is_cut_at_line_ends_only(tmp_path: Path) -> None:
         assert lines == ["one", "tw\u00f6", "", "rest"]
 
     run(tmp_path, scenario, chunked(b"one\r\ntw\xc3", b"\xb6\n\nre", b"st"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's own options")
+def test_a_peer_that_goes_without_a_word_is_noticed_within_half_a_minute(tmp_path: Path) -> None:
+    async def scenario(server: Server, cluster: Cluster) -> None:
+        _, writer = await dial(cluster.config, "", None)
+        try:
+            connected = writer.get_extra_info("socket")
+            assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            idle, between, probes, unanswered = (
+                connected.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (
+                    socket.TCP_KEEPIDLE,
+                    socket.TCP_KEEPINTVL,
+                    socket.TCP_KEEPCNT,
+                    socket.TCP_USER_TIMEOUT,
+                )
+            )
+            assert idle + between * probes <= 30
+            assert 0 < unanswered <= 30_000
+        finally:
+            writer.transport.abort()
+
+    run(tmp_path, scenario, None)

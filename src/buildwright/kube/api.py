@@ -121,13 +121,18 @@ class Cluster:
         """Apply a JSON merge patch; with a `resourceVersion` in it, a change meanwhile is a CONFLICT."""
         return await self._ask("PATCH", self._path(kind, name), _change(dry_run), body=patch, form=_MERGE_PATCH)
 
-    async def delete(self, kind: Kind, name: str, *, orphan: bool = False) -> bool:
+    async def delete(self, kind: Kind, name: str, *, orphan: bool = False, uid: str = "") -> bool:
         """Delete one object and, in the background, what it owns; False when there was none.
 
-        With `orphan` all that it owns stays, and it goes itself some time later.
+        With `orphan` all that it owns stays, and it goes itself some time later. One of that name which has not this
+        `uid` is a CONFLICT.
         """
+        options = ({"propagationPolicy": "Orphan"} if orphan else {}) | (
+            {"preconditions": {"uid": uid}} if uid else {}
+        )
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", **options} if options else None
         try:
-            await self._ask("DELETE", self._path(kind, name), {"propagationPolicy": "Orphan"} if orphan else None)
+            await self._ask("DELETE", self._path(kind, name), body=body)
             return True
         except ClusterError as error:
             if error.status == NOT_FOUND:
@@ -160,7 +165,7 @@ class Cluster:
         query = {**_selection(labels, name), "watch": "true", "timeoutSeconds": str(_WATCH)}
         while True:
             since = {"resourceVersion": version} if version else {}
-            async with aclosing(self._lines(path, {**query, **since}, silence=None)) as lines:
+            async with aclosing(self._lines(path, {**query, **since}, silence=_WATCH + _ANSWER)) as lines:
                 async for line in lines:
                     event, item = self._event(line)
                     version = item["metadata"]["resourceVersion"]
@@ -177,16 +182,27 @@ class Cluster:
             return str(told.get("type")), item
 
     async def logs(
-        self, pod: str, container: str, *, follow: bool = False, tail: int | None = None
+        self,
+        pod: str,
+        container: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        previous: bool = False,
+        timed: bool = False,
+        since: str = "",
     ) -> AsyncGenerator[str, None]:
         """Lines of a container's log without their ends: its last `tail`, and with `follow` all that come after.
 
-        Of a container that waits to be restarted it is the log before. Needs `get` on pods/log. Ends with the
-        container; leaving it early needs `aclose`.
+        With `previous` it is the log of the run before, which that of a container that waits to be restarted is in
+        any case. A line is `timed` when it begins with its time and a space; `since` leaves out what was said before
+        the second of such a time. Needs `get` on pods/log. Ends with the container; leaving it early needs `aclose`.
         """
         path = f"{self._path(POD, pod)}/log"
-        query = {"container": container} | ({"follow": "true"} if follow else {})
-        query |= {"tailLines": str(tail)} if tail is not None else {}
+        query = {"container": container} | ({"tailLines": str(tail)} if tail is not None else {})
+        flags = {"follow": follow, "previous": previous, "timestamps": timed}
+        query |= {name: "true" for name, on in flags.items() if on}
+        query |= {"sinceTime": since} if since else {}
         async with aclosing(self._lines(path, query, silence=None if follow else _ANSWER)) as lines:
             async for line in lines:
                 yield line.decode(errors="replace")

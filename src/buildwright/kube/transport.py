@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 _CONNECT = 10.0
 _LARGEST_LINE = 1 << 16
+_SILENT, _BETWEEN, _PROBES = 15, 5, 3
+"""Seconds of silence before the peer's system is asked whether it is there, seconds between, and how often: a cable
+that is pulled is noticed after half a minute, also by a reader that bears any silence."""
 
 
 def proxy_of(config: ClusterConfig) -> str:
@@ -68,13 +73,30 @@ def port_of(address: SplitResult) -> int:
 async def _connect(
     address: SplitResult, tls: ssl.SSLContext | None, name: str | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection(
+    reader, writer = await asyncio.open_connection(
         address.hostname,
         port_of(address),
         ssl=tls,
         server_hostname=(name or address.hostname) if tls is not None else None,
         limit=_LARGEST_LINE,
     )
+    _keep_alive(writer.get_extra_info("socket"))
+    return reader, writer
+
+
+def _keep_alive(connected: socket.socket) -> None:
+    """Have the system notice a peer that has gone without a word, as far as it can."""
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", _SILENT),
+        ("TCP_KEEPALIVE", _SILENT),  # macOS's name of the same
+        ("TCP_KEEPINTVL", _BETWEEN),
+        ("TCP_KEEPCNT", _PROBES),
+        ("TCP_USER_TIMEOUT", 1000 * (_SILENT + _BETWEEN * _PROBES)),
+    ):
+        if (option := getattr(socket, name, None)) is not None:
+            with suppress(OSError):
+                connected.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _trust() -> ssl.SSLContext:

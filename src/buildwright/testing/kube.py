@@ -6,8 +6,9 @@ async with ApiServer() as server:
 It keeps any namespaced resource as plain JSON. `controller` makes ready pods for a workload as it is created;
 replace it to make others. `refuse` answers chosen requests with a Status. A pod's exec stream is served by
 `exec_handler`, which gets its stdin and stdout as a byte stream. Objects of the cluster have the namespace "". An
-access review allows all but what is `denied`, as (verb, resource); `logs` holds the lines of a pod's daemon, and
-requests in `mute`, as (verb, resource), are never answered.
+access review allows all but what is `denied`, as (verb, resource); `logs` holds the lines of a pod's daemon, each a
+second after the one before, `former_logs` those of its run before, and a log in `endless` goes on for as long as it
+is followed. Requests in `mute`, as (verb, resource), are never answered.
 """
 
 from __future__ import annotations
@@ -94,6 +95,8 @@ class ApiServer:
         self.version = "v1.34.0"
         self.clock = time.time
         self.logs: dict[str, list[str]] = {}
+        self.former_logs: dict[str, list[str]] = {}
+        self.endless: set[str] = set()
         self.denied: set[tuple[str, str]] = set()
         self.mute: set[tuple[str, str]] = set()
         self.address = ""
@@ -164,7 +167,8 @@ class ApiServer:
         self._version += 1
         key = (plural, namespace, item["metadata"]["name"])
         item = copy.deepcopy(item)
-        item["metadata"].setdefault("uid", f"uid-{self._version}")
+        same = self.objects.get(key, item)["metadata"].get("uid")
+        item["metadata"].setdefault("uid", same or f"uid-{self._version}")
         item["metadata"]["resourceVersion"] = str(self._version)
         event = "MODIFIED" if key in self.objects else "ADDED"
         self.objects[key] = item
@@ -275,6 +279,9 @@ class ApiServer:
             if plural in _WORKLOADS:
                 self.controller(self.objects[plural, namespace, name])
         elif request.verb == "delete":
+            wanted = ((request.body or {}).get("preconditions") or {}).get("uid", found["metadata"]["uid"])
+            if wanted != found["metadata"]["uid"]:
+                return 409, _status(Refusal(409, "Conflict", f"Precondition failed: UID in precondition: {wanted}"))
             self.drop(plural, name, namespace)
             return 200, {"kind": "Status", "apiVersion": "v1", "status": "Success"}
         return 200, self.objects[plural, namespace, name]
@@ -286,13 +293,26 @@ class ApiServer:
 
     async def _log(self, request: Request, writer: asyncio.StreamWriter) -> None:
         """A container's lines; one that is followed ends with them, as that of a container which has ended."""
-        if request.name not in self.logs:
+        found = self.former_logs if "previous" in request.query else self.logs
+        if request.name not in found:
             refusal = Refusal(400, "BadRequest", f'container in pod "{request.name}" is waiting to start')
             await _answer(writer, 400, _status(refusal))
             return
-        lines = self.logs[request.name]
+        times = [f"2026-01-01T00:{at // 60:02}:{at % 60:02}.000000000Z" for at in range(len(found[request.name]))]
+        timed = "timestamps" in request.query
+        since = request.query.get("sinceTime", [""])[0]
+        lines = [
+            f"{at} {line}\n" if timed else f"{line}\n"
+            for at, line in zip(times, found[request.name], strict=True)
+            if at >= since
+        ]
         tail = int(request.query.get("tailLines", [len(lines)])[0])
-        await _send(writer, 200, "".join(f"{line}\n" for line in lines[max(len(lines) - tail, 0) :]).encode())
+        data = "".join(lines[max(len(lines) - tail, 0) :]).encode()
+        if "follow" in request.query and request.name in self.endless:
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            writer.write(b"%x\r\n%s\r\n" % (len(data), data) if data else b"")
+            await asyncio.Event().wait()
+        await _send(writer, 200, data)
 
     async def _watch(self, request: Request, writer: asyncio.StreamWriter) -> None:
         watch = _Watch(request)

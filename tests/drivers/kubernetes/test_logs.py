@@ -14,6 +14,7 @@ from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.logs import logs
 from buildwright.drivers.logs import Wanted
 from buildwright.errors import BuilderNotFoundError, ClusterError
+from buildwright.kube import follow as following
 from buildwright.model.node import Node
 from buildwright.testing.kube import ApiServer, Refusal, pod
 
@@ -138,6 +139,48 @@ def test_following_goes_on_after_a_server_that_fails(tmp_path: Path, monkeypatch
             put(server, node, "b", "two")
             await heard.has("b", "two")
             following.cancel()
+
+    run(tmp_path, scenario)
+
+
+def test_a_lost_connection_is_taken_up_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs_module, "_PAUSE", 0.01)
+    monkeypatch.setattr(following, "_POLL", 0.01)
+
+    async def scenario(server: ApiServer, node: Node, heard: Heard) -> None:
+        put(server, node, "a", "old", "one", "two")
+        server.endless.add("a")
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(logs([node], Wanted(tail=2, follow=True), heard.write, heard.told.append))
+            await heard.has("a", "two")
+            server.logs["a"] += ["said meanwhile"]
+            server.cut()
+            await heard.has("a", "said meanwhile")
+            reading.cancel()
+        assert heard.lines == [("a", "one"), ("a", "two"), ("a", "said meanwhile")]
+
+    run(tmp_path, scenario)
+
+
+def test_what_a_daemon_said_last_is_read_also_when_another_runs_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs_module, "_PAUSE", 0.01)
+    monkeypatch.setattr(following, "_POLL", 0.01)
+
+    async def scenario(server: ApiServer, node: Node, heard: Heard) -> None:
+        put(server, node, "a", "one")
+        server.endless.add("a")
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(logs([node], Wanted(follow=True), heard.write, heard.told.append))
+            await heard.has("a", "one")
+            server.former_logs["a"] = ["one", "last words"]
+            put(server, node, "a", "two", restarts=1)
+            server.cut()
+            await heard.has("a", "last words")
+            await heard.has("a", "two")
+            reading.cancel()
+        assert sorted(heard.lines) == [("a", "last words"), ("a", "one"), ("a", "two")]
 
     run(tmp_path, scenario)
 

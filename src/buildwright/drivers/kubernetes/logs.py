@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
@@ -20,6 +21,7 @@ from buildwright.model.node import Node
 
 _PAUSE = 1.0
 """Seconds before a log whose stream was lost is taken up again."""
+_TIMED = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (.*)", re.DOTALL)
 
 
 async def logs(nodes: Sequence[Node], wanted: Wanted, write: Write, tell: Callable[[str], None]) -> None:
@@ -81,32 +83,75 @@ class _Follower:
         """Whether the daemon in it is in a run that nobody reads yet; it counts as read from now on."""
         if (self._wanted.pods and pod.name not in self._wanted.pods) or not _has_log(pod):
             return False
-        daemon = _daemon(pod)
-        run = (pod.uid, daemon.restarts if daemon else 0)
+        run = (pod.uid, _run_number(pod))
         fresh = run not in self._begun
         self._begun.add(run)
         return fresh
 
     async def _follow(self, pod: Pod, tail: int | None) -> None:
-        """One run's log to its end. After a lost connection only new lines are read, so that none comes twice."""
-        wanted = Wanted(tail=tail, follow=True)
+        """One run's log to its end. A lost connection is taken up where it was."""
+        log = _Log(self._cluster, pod, tail, self._write)
+        lost = False
         while True:
             try:
-                await _copy(self._cluster, pod, wanted, self._write)
+                if not lost:
+                    await log.copy()
+                elif (now := await self._run_of(pod)) is not None and now - _run_number(pod) in (0, 1):
+                    await log.copy(ended=now > _run_number(pod))
                 return
             except ConnectError:
                 pass
             except ClusterError as error:
                 if error.status == FORBIDDEN:
                     raise
-                if error.status < 500:
+                if not error.retriable:
                     return
-            wanted = Wanted(tail=0, follow=True)
+            lost = True
             await asyncio.sleep(_PAUSE)
+
+    async def _run_of(self, pod: Pod) -> int | None:
+        """In which run the daemon of a pod is now; None when the pod has gone."""
+        items, _ = await self._cluster.list(POD, labels=self._fleet.labels, name=pod.name)
+        return next((_run_number(now) for now in map(Pod.read, items) if now.uid == pod.uid), None)
+
+
+class _Log:
+    """What one run of a daemon says, each line once."""
+
+    def __init__(self, cluster: Cluster, pod: Pod, tail: int | None, write: Write) -> None:
+        self._cluster = cluster
+        self._pod = pod
+        self._tail = tail
+        self._write = write
+        self._last = ""
+        """The time of the last line; kubelet writes them all with nine digits, so that they compare as text."""
+
+    async def copy(self, *, ended: bool = False) -> None:
+        """All that comes after what was read before; of a run that has `ended`, and another has begun, the rest."""
+        before = self._last
+        tail = None if before else self._tail
+        async with aclosing(
+            self._cluster.logs(
+                self._pod.name,
+                container_of(self._pod),
+                follow=not ended,
+                tail=tail,
+                previous=ended,
+                timed=True,
+                since=before,
+            )
+        ) as lines:
+            async for line in lines:
+                found = _TIMED.fullmatch(line)
+                if found is None:
+                    self._write(self._pod.name, line)  # kubelet's own word
+                elif found[1] > before:
+                    self._last = found[1]
+                    self._write(self._pod.name, found[2])
 
 
 async def _copy(cluster: Cluster, pod: Pod, wanted: Wanted, write: Write) -> None:
-    async with aclosing(cluster.logs(pod.name, container_of(pod), follow=wanted.follow, tail=wanted.tail)) as lines:
+    async with aclosing(cluster.logs(pod.name, container_of(pod), tail=wanted.tail)) as lines:
         async for line in lines:
             write(pod.name, line)
 
@@ -146,6 +191,11 @@ def _sorted(pods: Iterable[Pod]) -> list[Pod]:
 def _daemon(pod: Pod) -> Container | None:
     name = container_of(pod)
     return next((container for container in pod.containers if container.name == name and not container.init), None)
+
+
+def _run_number(pod: Pod) -> int:
+    daemon = _daemon(pod)
+    return daemon.restarts if daemon else 0
 
 
 def _has_log(pod: Pod) -> bool:
