@@ -16,6 +16,7 @@ import pytest
 from buildwright.cli.command import Context
 from buildwright.cli.main import main
 from buildwright.drivers.kubernetes.building.lease import written
+from buildwright.kube import api
 from buildwright.testing.kube import ApiServer, Refusal, pod
 
 if TYPE_CHECKING:
@@ -110,6 +111,39 @@ def test_what_is_left_behind_is_shown_and_goes(run: Run, server: ApiServer) -> N
     assert len([key for key in server.objects if key[0] != "namespaces"]) == 5
     assert run("gc", stdin="y\n")[2].endswith("[y/N] 3 objects removed\n")
     assert kept(server) == ["buildkitd-d0-0", "theirs"]
+
+
+def test_what_is_made_anew_while_the_user_is_asked_stays(
+    run: Run, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(server, "configmaps", "b0-config")
+    put(server, "configmaps", "c0-config", of="c0")
+
+    async def confirmed(*_: Any) -> bool:
+        server.drop("configmaps", "b0-config", "ci")
+        put(server, "configmaps", "b0-config")
+        return True
+
+    monkeypatch.setattr("buildwright.cli.gc.confirmed", confirmed)
+    assert run("gc")[2].endswith("1 object removed\n")
+    assert kept(server) == ["b0-config"]
+
+
+def test_what_is_made_anew_at_the_last_moment_stays(
+    run: Run, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(server, "configmaps", "b0-config")
+    delete = api.Cluster.delete
+
+    async def late(self: api.Cluster, *args: Any, **options: Any) -> bool:
+        server.drop("configmaps", "b0-config", "ci")
+        put(server, "configmaps", "b0-config")
+        return await delete(self, *args, **options)
+
+    monkeypatch.setattr(api.Cluster, "delete", late)
+    code, _, said = run("gc", "-f")
+    assert (code, said) == (0, "0 objects removed\n")
+    assert kept(server) == ["b0-config"]
 
 
 def test_all_namespaces_are_cleaned(run: Run, server: ApiServer) -> None:

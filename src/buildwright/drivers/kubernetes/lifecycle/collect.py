@@ -12,7 +12,7 @@ from buildwright.drivers.kubernetes.lifecycle import leftovers
 from buildwright.drivers.kubernetes.lifecycle.leftovers import OURS, PARTS, WORKLOADS, Leftover
 from buildwright.drivers.kubernetes.placement import APP_LABEL
 from buildwright.errors import ClusterError
-from buildwright.kube.api import FORBIDDEN, LEASE, POD, Cluster, Kind, Object
+from buildwright.kube.api import CONFLICT, FORBIDDEN, LEASE, POD, Cluster, Kind, Object
 
 
 async def look(cluster: Cluster, *, everywhere: bool = False, tell: Callable[[str], None] = quiet) -> list[Leftover]:
@@ -46,11 +46,14 @@ async def collect(
 ) -> tuple[list[Leftover], list[tuple[Leftover, ClusterError]]]:
     """Remove those of `left` that are so still; what went, and what did not and why.
 
-    Raises ConnectError when the cluster cannot be reached any more.
+    What was made anew under a name meanwhile is in neither. Raises ConnectError when the cluster cannot be reached
+    any more.
     """
-    meant = {(one.kind, one.namespace, one.name) for one in left}
+    meant = {(one.kind, one.namespace, one.name, one.uid) for one in left}
     still = [
-        one for one in await look(cluster, everywhere=everywhere) if (one.kind, one.namespace, one.name) in meant
+        one
+        for one in await look(cluster, everywhere=everywhere)
+        if (one.kind, one.namespace, one.name, one.uid) in meant
     ]
     gone: list[Leftover] = []
     failed: list[tuple[Leftover, ClusterError]] = []
@@ -58,18 +61,25 @@ async def collect(
         async with _within(cluster, namespace) as there:
             for one in group:
                 try:
-                    await _remove(there, one)
-                    gone.append(one)
+                    if await _remove(there, one):
+                        gone.append(one)
                 except ClusterError as error:
                     failed.append((one, error))
     return gone, failed
 
 
-async def _remove(cluster: Cluster, one: Leftover) -> None:
+async def _remove(cluster: Cluster, one: Leftover) -> bool:
+    """False when its name is that of another object by now."""
     if one.kind is POD:
         await settle(cluster, {APP_LABEL: one.workload}, one.name, await server_time(cluster))
-    else:
-        await cluster.delete(one.kind, one.name)
+        return True
+    try:
+        await cluster.delete(one.kind, one.name, uid=one.uid)
+    except ClusterError as error:
+        if error.status != CONFLICT:
+            raise
+        return False
+    return True
 
 
 async def _is_there(cluster: Cluster, namespace: str, workload: str) -> bool:

@@ -48,6 +48,7 @@ class Leftover:
     kind: Kind
     namespace: str
     name: str
+    uid: str
     builder: str
     workload: str
     """The name of the workload that it is, or was, a part of."""
@@ -121,6 +122,7 @@ class _Known:
             kind=kind,
             namespace=place[0],
             name=metadata["name"],
+            uid=metadata.get("uid", ""),
             builder=(metadata.get("labels") or {}).get(BUILDER, ""),
             workload=place[1],
             made=_made(item),
