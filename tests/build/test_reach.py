@@ -97,8 +97,8 @@ class Watched:
     async def start(self, sink: StatusSink, /) -> None:
         self.calls.append("start")
 
-    async def open(self, affinity: str = "", /) -> ByteStream:
-        self.calls.append(f"open({affinity})")
+    async def open(self, affinity: str = "", /, *, start: StatusSink | None = None) -> ByteStream:
+        self.calls.append(f"open({affinity})" + (" after a start" if start is not None else ""))
         raise ConnectError("nobody listens")
 
 

@@ -38,7 +38,7 @@ class Scripted:
     async def start(self, sink: StatusSink, /) -> None:
         await self._start(sink)
 
-    async def open(self, affinity: str = "", /) -> ByteStream:
+    async def open(self, affinity: str = "", /, *, start: StatusSink | None = None) -> ByteStream:
         raise ConnectError("nobody listens")
 
     async def stop(self, *, tell: Callable[[str], None] = quiet) -> None: ...

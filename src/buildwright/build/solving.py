@@ -101,9 +101,10 @@ async def _solve(
     session_id: str | None,
 ) -> SolveResult:
     check(work.request.secrets, work.host.environ)
-    if not work.unheld:
-        await driver.start(attempt.sink)
-    stream = await driver.open("" if work.unheld else _affinity(work.request, driver))
+    if work.unheld:
+        stream = await driver.open()
+    else:
+        stream = await driver.open(_affinity(work.request, driver), start=attempt.sink)
     # A pod takes a while to run the stream's other end, and that is when what talks to it is loaded.
     from buildwright.build.exchange import exchange
 

@@ -89,10 +89,12 @@ class Driver(Protocol):
         """Make the daemons exist and wait until they are ready; progress goes to `sink`. No-op when running."""
         ...
 
-    async def open(self, affinity: str = "", /) -> ByteStream:
+    async def open(self, affinity: str = "", /, *, start: StatusSink | None = None) -> ByteStream:
         """Connect to one daemon; equal `affinity` keys go to the same one as long as the daemons are the same.
 
-        Within a minute there is a stream or an error; a peer that accepts and then says nothing is a ConnectError.
+        With `start` daemons that do not run are started first, with progress to there: as `start` and then `open`,
+        with fewer questions. Otherwise, and after that, there is a stream or an error within a minute; a peer that
+        accepts and then says nothing is a ConnectError.
         """
         ...
 

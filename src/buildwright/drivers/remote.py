@@ -119,9 +119,11 @@ class RemoteDriver:
                     f"no daemon answered at {self._address.text} within {PATIENCE:.0f} seconds: {failure}"
                 ) from failure
 
-    async def open(self, affinity: str = "", /) -> ByteStream:
+    async def open(self, affinity: str = "", /, *, start: StatusSink | None = None) -> ByteStream:
         from buildwright.wire.sockets import connect_tcp, connect_unix
 
+        if start is not None:
+            await self.start(start)
         address = self._address
         try:
             async with asyncio.timeout(_CONNECT):

@@ -80,7 +80,9 @@ class MemoryDriver:
             with step(sink, "[internal] booting buildkit"):
                 self._running = True
 
-    async def open(self, affinity: str = "", /) -> ByteStream:
+    async def open(self, affinity: str = "", /, *, start: StatusSink | None = None) -> ByteStream:
+        if start is not None:
+            await self.start(start)
         if not self._running:
             raise ConnectError("the daemon in memory does not run: start it")
         ours, theirs = memory_pair()

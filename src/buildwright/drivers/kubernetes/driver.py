@@ -15,14 +15,10 @@ from buildwright.drivers.kubernetes.building.stream import PodStream
 from buildwright.drivers.kubernetes.choose import choose, container_of
 from buildwright.drivers.kubernetes.fleet import Fleet, Losses
 from buildwright.drivers.kubernetes.identity import connect
-from buildwright.drivers.kubernetes.lifecycle import objects
-from buildwright.drivers.kubernetes.manifests import gc
 from buildwright.drivers.kubernetes.options import CLAIM as CLAIM_OPTION
 from buildwright.drivers.kubernetes.options import FOR_ALL_PODS, LoadBalance
 from buildwright.drivers.kubernetes.perseverance import outlasting, repeated
 from buildwright.drivers.kubernetes.placement import PLATFORM_ANNOTATION
-from buildwright.drivers.kubernetes.startup import boot
-from buildwright.drivers.kubernetes.startup.readiness import Boot
 from buildwright.drivers.steps import Step, Unseen, step
 from buildwright.drivers.values import human
 from buildwright.errors import BuildwrightError, ClusterError, ConnectError, NotReadyError, UsageError
@@ -79,20 +75,28 @@ class KubernetesDriver:
             await self._replace(sink)
             return
         async with await connect(self._fleet) as cluster:
-            found, awake = await repeated(partial(self._look, cluster))
-            if not awake:
-                await self._boot(cluster, found, sink)
+            await self._start(cluster, sink)
+
+    async def _start(self, cluster: Cluster, sink: StatusSink) -> None:
+        found, awake = await repeated(partial(self._look, cluster))
+        if not awake:
+            await self._boot(cluster, found, sink)
 
     async def _look(self, cluster: Cluster) -> tuple[Object | None, bool]:
         """The workload, if there is one and it is ours, and whether a pod of it is ready."""
         managed = self._fleet.options.managed
         found = await cluster.get(self._fleet.kind, self._fleet.name) if managed else None
-        if found is not None:
+        if found is not None and self._fleet.options.owner:
+            from buildwright.drivers.kubernetes.lifecycle import objects
+
             await objects.adopt(cluster, self._fleet, found)
         asleep = managed and (found is None or not Workload.read(found).replicas)
         return found, not asleep and any(pod.ready for pod in await self._pods(cluster))
 
     async def _boot(self, cluster: Cluster, found: Object | None, sink: StatusSink) -> None:
+        from buildwright.drivers.kubernetes.lifecycle import objects
+        from buildwright.drivers.kubernetes.startup import boot
+
         options = self._fleet.options
         with step(sink, "[internal] booting buildkit") as shown:
             for attempt in range(_ATTEMPTS):
@@ -110,12 +114,16 @@ class KubernetesDriver:
 
     async def _replace(self, sink: StatusSink) -> None:
         """Wait for a pod to build in after a loss, and before that for the API server, which may be why."""
+        from buildwright.drivers.kubernetes.startup import boot
+
         with step(sink, "[internal] waiting for another pod") as shown:
             async with await outlasting(self._return, _OUTAGE) as cluster:
                 await boot.wait(cluster, self._fleet, 1, shown, self._losses.whole, made=False)
 
     async def _return(self) -> Cluster:
         """The cluster, in which the workload still is to have pods; what others have ended stays so."""
+        from buildwright.drivers.kubernetes.lifecycle import objects
+
         cluster = await connect(self._fleet)
         try:
             if self._fleet.options.managed:
@@ -133,13 +141,17 @@ class KubernetesDriver:
             await cluster.aclose()
             raise
 
-    async def open(self, affinity: str = "", /) -> ByteStream:
+    async def open(self, affinity: str = "", /, *, start: StatusSink | None = None) -> ByteStream:
         from buildwright.kube import exec as pod_exec
 
+        if start is not None and self._losses:
+            await self._replace(start)
         cluster = await connect(self._fleet)
         try:
+            if start is not None and self._fleet.options.owner:
+                await self._start(cluster, start)
             for attempt in range(_ATTEMPTS):
-                pod = await repeated(partial(self._choose, cluster, affinity, wait=not attempt))
+                pod = await self._choose(cluster, affinity, start if not attempt else None, wait=not attempt)
                 container = container_of(pod)
                 try:
                     stream = await pod_exec.connect(cluster, pod.name, container, ("buildctl", "dial-stdio"))
@@ -155,9 +167,8 @@ class KubernetesDriver:
                         self._losses.note(pod)
                     if attempt == _ATTEMPTS - 1:
                         raise ConnectError(f"pod {pod.name} on {pod.node} cannot be reached: {error}") from error
-                    asked = error.retry_after
                 # A node that has just joined refuses its API server until its certificate is signed.
-                await asyncio.sleep(max(asked, _FIRST_DELAY * 2**attempt))
+                await asyncio.sleep(_FIRST_DELAY * 2**attempt)
             raise AssertionError("unreachable")
         except BaseException:
             await cluster.aclose()
@@ -168,6 +179,8 @@ class KubernetesDriver:
             tell(f"the pods of node {self._fleet.node.name} run on: they are not ours to stop (managed=false)")
             return
         async with await connect(self._fleet) as cluster:
+            from buildwright.drivers.kubernetes.lifecycle import objects
+
             await objects.stop(cluster, self._fleet, tell)
 
     async def remove(
@@ -179,6 +192,8 @@ class KubernetesDriver:
             tell(f"the pods of node {self._fleet.node.name} stay: they are not ours to delete (managed=false)")
             return
         async with await connect(self._fleet) as cluster:
+            from buildwright.drivers.kubernetes.lifecycle import objects
+
             await objects.remove(cluster, self._fleet, keep_state=keep_state, tell=tell)
 
     def _warnings(self) -> tuple[str, ...]:
@@ -189,6 +204,8 @@ class KubernetesDriver:
             )
             idle = [option for option in idle if option not in FOR_ALL_PODS]
             return (f"without effect on pods that are not ours (managed=false): {', '.join(idle)}",) if idle else ()
+        from buildwright.drivers.kubernetes.manifests import gc
+
         found = gc.doubts(self._fleet.node, options)
         if options.claim and options.root_volume_memory:
             found += (f"buildkit-root-volume-memory has no effect beside {CLAIM_OPTION}: leave one of them out",)
@@ -198,17 +215,25 @@ class KubernetesDriver:
         items, _ = await cluster.list(POD, labels=self._fleet.labels)
         return [Pod.read(item) for item in items]
 
-    async def _choose(self, cluster: Cluster, affinity: str, *, wait: bool) -> Pod:
-        """A pod to build in; with `wait` one that is due is waited for: a workload replaces those that just went."""
-        pods = await self._pods(cluster)
-        builds = await self._builds(cluster, pods)
-        chosen = choose(self._losses.whole(pods), affinity, self._fleet.options.load_balance, builds)
+    async def _choose(self, cluster: Cluster, affinity: str, start: StatusSink | None, *, wait: bool) -> Pod:
+        """A pod to build in. When there is none the node is started, if there is a sink for that.
+
+        With `wait` a pod that is due is waited for: a workload replaces those that just went.
+        """
+        chosen, pods = await repeated(partial(self._chosen, cluster, affinity))
+        if chosen is None and start is not None:
+            await self._start(cluster, start)
+            chosen, pods = await repeated(partial(self._chosen, cluster, affinity))
         if chosen is None and wait and self._fleet.options.managed:
+            from buildwright.drivers.kubernetes.startup import boot
+
             with suppress(NotReadyError, TimeoutError):
                 async with asyncio.timeout(_REPLACEMENT):
                     await boot.wait(cluster, self._fleet, 1, Step(Unseen(), ""), self._losses.whole, made=False)
-            return await self._choose(cluster, affinity, wait=False)
+            chosen, pods = await repeated(partial(self._chosen, cluster, affinity))
         if chosen is None:
+            from buildwright.drivers.kubernetes.startup.readiness import Boot
+
             waiting = Boot(self._fleet.options.replicas)
             waiting.feed_pods(pods)
             raise NotReadyError(
@@ -216,6 +241,12 @@ class KubernetesDriver:
                 f"({waiting.summary()}): start it with buildwright inspect --bootstrap"
             )
         return chosen
+
+    async def _chosen(self, cluster: Cluster, affinity: str) -> tuple[Pod | None, list[Pod]]:
+        """The pod that takes a build now, None when none can, and all pods."""
+        pods = await self._pods(cluster)
+        builds = await self._builds(cluster, pods)
+        return choose(self._losses.whole(pods), affinity, self._fleet.options.load_balance, builds), pods
 
     async def _builds(self, cluster: Cluster, pods: Sequence[Pod]) -> dict[str, int]:
         """How many builds run in each pod, if the choice goes by it; nothing where that cannot be read."""

@@ -27,7 +27,6 @@ from buildwright.drivers.kubernetes.manifests import drain, manifest
 from buildwright.errors import BuildwrightError, ClusterError, SolveError
 from buildwright.kube.api import LEASE, NOT_FOUND, POD, Cluster, Object
 from buildwright.kube.objects import Pod
-from buildwright.kube.server import greet
 from buildwright.wire.stream import Buffer, ByteStream
 
 UNTIL = "buildwright/protects-until"
@@ -99,6 +98,8 @@ async def server_time(cluster: Cluster) -> float:
 
     Raises what `greet` does.
     """
+    from buildwright.kube.server import greet
+
     return time.time() + ((await greet(cluster.config)).skew or 0.0)
 
 
