@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -105,6 +106,46 @@ def test_a_bad_file_is_named_with_what_is_wrong(tmp_path: Path, content: str, wo
         load(str(path), environ={})
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["certificate-authority", "client-certificate", "client-key", "tokenFile"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, key: str) -> None:
+    kind = "cluster" if key == "certificate-authority" else "user"
+    named = tmp_path / "named"
+    named.mkdir()
+    entry = {"cluster": {"server": "https://c"}, "user": {}}
+    entry[kind][key] = str(named)
+    content = {
+        "current-context": "x",
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": entry["cluster"]}],
+        "users": [{"name": "u", "user": entry["user"]}],
+    }
+    (tmp_path / "k").write_text(json.dumps(content))
+    with pytest.raises(ConfigurationError, match=rf"names {named} as its {key}, which is no file.*new kubeconfig"):
+        load(str(tmp_path / "k"), environ={})
+
+
+@pytest.mark.parametrize("where", ["KUBECONFIG", "HOME"])
+def test_a_kubeconfig_in_a_folder_of_somebody_else_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    path = tmp_path / ".kube" / "config"
+    denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def refuse(self: Path, *_: object, **__: object) -> Any:
+        raise denied
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    monkeypatch.setattr(Path, "read_text", refuse)
+    environ = {"KUBECONFIG": str(path)} if where == "KUBECONFIG" else {"HOME": str(tmp_path)}
+    with pytest.raises(ConfigurationError, match=f"{path} cannot be read: Permission denied"):
+        load(environ=environ)
+
+
+def test_a_home_that_nobody_has_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="names ~nobody-at-all/config, which does not exist"):
+        load(environ={"KUBECONFIG": "~nobody-at-all/config"})
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from buildwright.errors import BuildwrightError, ConfigurationError, ConnectErro
 from buildwright.kube import exec as pod_exec
 from buildwright.kube.api import CONFIG_MAP, Cluster
 from buildwright.kube.config import load
+from buildwright.kube.plugin import read
 from buildwright.testing.kube import ApiServer, Refusal, pod
 from tests.kube.pki import Authority
 
@@ -194,6 +195,15 @@ def test_a_plugin_is_told_of_the_cluster_when_it_is_to_be(tmp_path: Path) -> Non
     run(work)
 
 
+def test_an_authority_that_a_plugin_cannot_be_told_of_is_named(tmp_path: Path) -> None:
+    gone = str(tmp_path / "ca.crt")
+    stated = {"command": "p", "provideClusterInfo": True}
+    with pytest.raises(
+        ConfigurationError, match=rf"authority of context c cannot be read from {gone}: No such .*get"
+    ):
+        read({**stated}, {"server": "https://c", "certificate-authority": gone}, str(tmp_path), "context c")
+
+
 @pytest.mark.parametrize(
     ("script", "more", "words"),
     [
@@ -235,8 +245,21 @@ def test_a_plugin_that_does_not_end_is_told(tmp_path: Path, monkeypatch: pytest.
     run(work)
 
 
-def test_a_plugin_that_is_waited_for_in_vain_is_killed_with_what_it_started(tmp_path: Path) -> None:
+@pytest.mark.parametrize("early", [False, True])
+def test_a_plugin_that_is_waited_for_in_vain_is_killed_with_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: bool
+) -> None:
     async def work(server: ApiServer) -> None:
+        started = asyncio.Event()
+        if early:
+            start = asyncio.create_subprocess_exec
+
+            async def slowly(*words: str, **how: Any) -> asyncio.subprocess.Process:
+                process = await start(*words, **how)
+                await started.wait()
+                return process
+
+            monkeypatch.setattr("buildwright.kube.plugin.asyncio.create_subprocess_exec", slowly)
         pipe = tmp_path / "pipe"
         os.mkfifo(pipe)
         user = plugin(tmp_path, f'cat "{pipe}"; true')
@@ -245,6 +268,7 @@ def test_a_plugin_that_is_waited_for_in_vain_is_killed_with_what_it_started(tmp_
             # opening it succeeds as soon as the plugin reads
             end = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
             task.cancel()
+            started.set()
             with pytest.raises(asyncio.CancelledError):
                 await task
         # the pipe is broken once nobody has it open for reading any more

@@ -63,11 +63,11 @@ def load(
     current one. `environ` and `home` replace the process's.
     """
     environ = os.environ if environ is None else environ
-    paths = _paths(kubeconfig, environ, home or Path(environ.get("HOME") or Path.home()))
+    paths = _paths(kubeconfig, environ, home or Path(environ.get("HOME") or os.path.expanduser("~")))
     if paths:
         merged = merge([(path, read(path)) for path in paths])
         return select(merged, " and ".join(map(str, paths)), context)
-    if "KUBERNETES_SERVICE_HOST" in environ and (SERVICE_ACCOUNT / "token").exists():
+    if "KUBERNETES_SERVICE_HOST" in environ and _is_there(SERVICE_ACCOUNT / "token"):
         if context:
             raise ConfigurationError(
                 f'no kubeconfig was found that has the context "{context}": set KUBECONFIG to one that has it'
@@ -83,12 +83,12 @@ def _paths(kubeconfig: str, environ: Mapping[str, str], home: Path) -> list[Path
     stated = kubeconfig or environ.get("KUBECONFIG", "")
     if not stated:
         default = home / ".kube" / "config"
-        return [default] if default.exists() else []
-    whole = Path(stated).expanduser()
-    if whole.exists():
-        return [whole]
-    listed = [Path(part).expanduser() for part in stated.split(os.pathsep) if part]
-    found = [path for path in listed if path.exists()]
+        return [default] if _is_there(default) else []
+    whole = os.path.expanduser(stated)
+    if os.path.exists(whole):
+        return [Path(whole)]
+    listed = [Path(os.path.expanduser(part)) for part in stated.split(os.pathsep) if part]
+    found = [path for path in listed if _is_there(path)]
     if not found and kubeconfig:
         raise ConfigurationError(
             f"the builder's kubeconfig {stated} does not exist: restore the file, or remove the builder and create "
@@ -99,6 +99,17 @@ def _paths(kubeconfig: str, environ: Mapping[str, str], home: Path) -> list[Path
             f"KUBECONFIG names {stated}, which does not exist: set it to a kubeconfig file, or unset it"
         )
     return found
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is something, which may be unreadable: whoever reads it says why."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -195,15 +206,27 @@ def _lookup(
 
 
 def _resolved(entry: Mapping[str, Any], path: Path, kind: str) -> dict[str, Any]:
-    """`entry` with its file names made absolute; raises ConfigurationError for one that is not there."""
+    """`entry` with its file names made absolute; raises ConfigurationError for one that cannot be read."""
     resolved = dict(entry)
     for key in _PATHS[kind]:
         if resolved.get(key):
             target = path.parent.absolute() / str(resolved[key])
-            if not target.is_file():
-                raise ConfigurationError(f"kubeconfig {path} names {target} as its {key}, which does not exist")
+            if why := _unreadable(target):
+                raise ConfigurationError(
+                    f"kubeconfig {path} names {target} as its {key}, which {why}: restore it, or get a new kubeconfig"
+                )
             resolved[key] = str(target)
     return resolved
+
+
+def _unreadable(path: Path) -> str:
+    """Why a file cannot be read, "" when it can."""
+    if not _is_there(path):
+        return "does not exist"
+    try:
+        return "" if os.access(path, os.R_OK) and path.is_file() else "is no file that can be read"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
 
 
 def single(

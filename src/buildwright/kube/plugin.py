@@ -93,18 +93,24 @@ def read(stated: Mapping[str, Any], cluster: Mapping[str, Any], folder: str, whe
         environ=tuple((str(item["name"]), str(item.get("value") or "")) for item in environ),
         version=version,
         mode=mode,
-        cluster=json.dumps(_told(cluster)) if stated.get("provideClusterInfo") else "",
+        cluster=json.dumps(_told(cluster, where)) if stated.get("provideClusterInfo") else "",
         hint=" ".join(str(stated.get("installHint") or "").split()),
     )
 
 
-def _told(cluster: Mapping[str, Any]) -> dict[str, Any]:
+def _told(cluster: Mapping[str, Any], where: str) -> dict[str, Any]:
     told = {name: cluster[name] for name in _OF_CLUSTER if cluster.get(name)}
     if file := cluster.get("certificate-authority"):
         import base64
 
-        with open(file, "rb") as opened:
-            told["certificate-authority-data"] = base64.b64encode(opened.read()).decode()
+        try:
+            with open(file, "rb") as opened:
+                told["certificate-authority-data"] = base64.b64encode(opened.read()).decode()
+        except OSError as error:
+            raise ConfigurationError(
+                f"the certificate-authority of {where} cannot be read from {file}: {error.strerror or error}: "
+                "restore the file, or get a new kubeconfig for this cluster"
+            ) from error
     for extension in cluster.get("extensions") or ():
         if isinstance(extension, dict) and extension.get("name") == f"{_GROUP}/exec":
             told["config"] = extension.get("extension")
@@ -142,8 +148,8 @@ async def _run(plugin: Plugin, where: str) -> bytes:
         spec["cluster"] = json.loads(plugin.cluster)
     info = {"apiVersion": plugin.version, "kind": "ExecCredential", "spec": spec}
     pipe = asyncio.subprocess.PIPE
-    try:
-        process = await asyncio.create_subprocess_exec(
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
             *plugin.command,
             env={**os.environ, **dict(plugin.environ), "KUBERNETES_EXEC_INFO": json.dumps(info)},
             stdin=None if attended else asyncio.subprocess.DEVNULL,
@@ -151,6 +157,14 @@ async def _run(plugin: Plugin, where: str) -> bytes:
             stderr=None if attended else pipe,
             start_new_session=not attended,
         )
+    )
+    try:
+        process = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # Cancelled itself, it would end the plugin alone and leave what that has started.
+        with suppress(OSError, ValueError):
+            await _kill(await starting, whole=not attended)
+        raise
     except (OSError, ValueError) as error:
         why = (
             "it was not found"
