@@ -481,6 +481,24 @@ def test_a_busy_api_server_is_not_held_against_a_pod(tmp_path: Path, monkeypatch
     run(tmp_path, scenario)
 
 
+def test_an_exec_that_is_refused_for_the_moment_is_repeated_when_the_server_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("buildwright.drivers.kubernetes.driver._FIRST_DELAY", 0.01)
+
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        server.refuse["exec", "pods"] = Refusal(429, "TooManyRequests", "later", retry_after=1)
+        begun = time.monotonic()
+        opening = asyncio.ensure_future(driver.open())
+        await server.called("exec", "pods")
+        server.refuse.clear()
+        await (await opening).aclose()
+        assert time.monotonic() - begun >= 1
+
+    run(tmp_path, scenario)
+
+
 def test_a_builder_that_was_stopped_meanwhile_is_not_woken_again(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, driver: Driver) -> None:
         await driver.start(Sink())

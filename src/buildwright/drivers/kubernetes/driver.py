@@ -167,8 +167,9 @@ class KubernetesDriver:
                         self._losses.note(pod)
                     if attempt == _ATTEMPTS - 1:
                         raise ConnectError(f"pod {pod.name} on {pod.node} cannot be reached: {error}") from error
+                    asked = error.retry_after
                 # A node that has just joined refuses its API server until its certificate is signed.
-                await asyncio.sleep(_FIRST_DELAY * 2**attempt)
+                await asyncio.sleep(max(asked, _FIRST_DELAY * 2**attempt))
             raise AssertionError("unreachable")
         except BaseException:
             await cluster.aclose()
