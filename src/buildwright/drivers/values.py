@@ -98,3 +98,9 @@ def human(seconds: float) -> str:
         return "About a minute" if minutes == 1 else f"{minutes} minutes"
     hours = int(seconds / 3600 + 0.5)
     return "About an hour" if hours == 1 else f"{hours} hours"
+
+
+def spoken(seconds: float) -> str:
+    """The same in the middle of a sentence."""
+    words = human(seconds)
+    return words[0].lower() + words[1:]

@@ -16,7 +16,7 @@ from buildwright.drivers.kubernetes.lifecycle.claims import KEPT
 from buildwright.drivers.kubernetes.manifests import drain
 from buildwright.drivers.kubernetes.manifests.manifest import BUILDER, LAST_USED, MANAGED_BY, TTL
 from buildwright.drivers.kubernetes.placement import APP_LABEL
-from buildwright.drivers.values import human
+from buildwright.drivers.values import spoken
 from buildwright.kube.api import (
     CLAIM,
     CONFIG_MAP,
@@ -139,7 +139,7 @@ def _over(workload: Object, now: float) -> str:
     except ValueError:
         return ""
     unused = now - max(_used(workload), _made(workload))
-    return f"unused for {human(unused)}, its ttl is {human(ttl)}" if 0 < ttl < unused else ""
+    return f"unused for {spoken(unused)}, its ttl is {spoken(ttl)}" if 0 < ttl < unused else ""
 
 
 def _place(item: Object) -> Place:

@@ -12,7 +12,7 @@ from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.lifecycle import claims
 from buildwright.drivers.kubernetes.lifecycle.owner import Owner, join, reference
 from buildwright.drivers.kubernetes.manifests import manifest
-from buildwright.drivers.values import human
+from buildwright.drivers.values import spoken
 from buildwright.errors import BuildwrightError, ClusterError, NotReadyError
 from buildwright.kube.api import (
     CONFIG_MAP,
@@ -195,7 +195,7 @@ async def _tell_builds(cluster: Cluster, fleet: Fleet, what: str, tell: Callable
         return
     holders = sorted(lease.holder for lease in found if lease.valid(now))
     if holders:
-        bound = f"go on for up to {human(fleet.options.drain)}" if fleet.options.drain else "are lost"
+        bound = f"go on for up to {spoken(fleet.options.drain)}" if fleet.options.drain else "are lost"
         tell(f"node {fleet.node.name} is {what} while it builds: the builds of {', '.join(holders)} {bound}")
 
 

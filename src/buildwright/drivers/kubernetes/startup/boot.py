@@ -13,7 +13,7 @@ from buildwright.drivers.kubernetes.startup.crashes import Run
 from buildwright.drivers.kubernetes.startup.readiness import Boot
 from buildwright.drivers.kubernetes.startup.scheduling import Taint
 from buildwright.drivers.steps import Step
-from buildwright.drivers.values import human
+from buildwright.drivers.values import spoken
 from buildwright.errors import BuildwrightError, NotReadyError
 from buildwright.kube.api import EVENT, NODE, POD, Cluster, Object
 from buildwright.kube.follow import follow
@@ -75,7 +75,7 @@ class _Waiting:
         if self._boot.hopeless:
             raise NotReadyError(f"node {name} cannot become ready: {self._boot.hopeless}")
         await asyncio.gather(*map(self._read, self._boot.unready()))
-        raise NotReadyError(f"node {name} was not ready after {human(options.timeout)}: {self._boot.summary()}")
+        raise NotReadyError(f"node {name} was not ready after {spoken(options.timeout)}: {self._boot.summary()}")
 
     async def _follow(self) -> None:
         boot = self._boot
