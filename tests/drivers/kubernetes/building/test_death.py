@@ -191,6 +191,32 @@ def test_without_a_limit_it_was_the_node_that_had_no_memory_left() -> None:
     assert "node1 is out of memory" in told.advice
 
 
+@pytest.mark.parametrize(
+    ("ranger", "words"),
+    [
+        (
+            (
+                "LimitRanger plugin set: cpu, memory request for container buildkitd; "
+                "cpu, memory limit for container buildkitd"
+            ),
+            "limits.memory=150Mi by the namespace's LimitRange",
+        ),
+        ("LimitRanger plugin set: memory request for container buildkitd", "limits.memory=150Mi"),
+        ("LimitRanger plugin set: cpu limit for container buildkitd", "limits.memory=150Mi"),
+        ("LimitRanger plugin set: memory limit for container side", "limits.memory=150Mi"),
+    ],
+)
+def test_a_limit_that_a_limit_range_has_set_is_told_as_such(ranger: str, words: str) -> None:
+    annotated = replace(ALIVE, annotations={"kubernetes.io/limit-ranger": ranger})
+    told = found(
+        replace(annotated, containers=(Container(name="buildkitd", exit_code=137, ended="OOMKilled"),)),
+        before=annotated,
+    )
+    assert f"(OOMKilled, exit code 137, {words})" in told.text
+    verb = "set" if "LimitRange" in words else "raise"
+    assert told.advice == f"{verb} the driver option limits.memory"
+
+
 def test_a_sidecar_may_end() -> None:
     over = Container(name="proxy", exit_code=1)
     assert death(ALIVE, [replace(ALIVE, containers=(*ALIVE.containers, over))], "buildkitd") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,15 @@ def test_a_killed_step_is_told_with_the_limit(tmp_path: Path) -> None:
     assert words == (
         "process tail was killed for memory: pod p has limits.memory=150Mi, raise that driver option or let the step "
         "use less"
+    )
+
+
+def test_a_limit_that_nobody_asked_for_is_told_as_the_namespaces(tmp_path: Path) -> None:
+    said_of_it = {"kubernetes.io/limit-ranger": "LimitRanger plugin set: memory limit for container c"}
+    ranged = replace(POD, annotations=said_of_it)
+    words, _ = told(tmp_path, said(LINE.format(uid=UID)), SolveError("exit code: 2", process_exit_code=2), ranged)
+    assert words.endswith(
+        "limits.memory=150Mi by the namespace's LimitRange, set that driver option or let the step use less"
     )
 
 

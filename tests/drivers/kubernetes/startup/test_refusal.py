@@ -54,6 +54,13 @@ CLAIM = "persistent-volume-claim.requests.storage"
             "change the driver options requests.cpu and limits.cpu to fit the namespace's LimitRange",
         ),
         (
+            (
+                'pods "b-x" is forbidden: [memory max limit to request ratio per Container is 2, but provided ratio is '
+                "4.000000, maximum cpu usage per Pod is 1. No limit is specified]"
+            ),
+            "change the driver options requests.memory and limits.memory, requests.cpu and limits.cpu to fit the",
+        ),
+        (
             'admission webhook "validate.kyverno.svc-fail" denied the request: privileged is disallowed',
             "adapt the pods to that rule (rootless=true, podtemplate, labels)",
         ),

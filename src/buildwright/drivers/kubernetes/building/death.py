@@ -24,16 +24,15 @@ _VERBS = {
     "Preempted": "preempted by a pod of higher priority",
     "NodeLost": "given up with its node",
 }
-_ADVICE = {
-    "Preempted": "give the builder a higher one with the driver option priorityclass",
-    "OOMKilled": "raise the driver option limits.memory",
-}
+_ADVICE = {"Preempted": "give the builder a higher one with the driver option priorityclass"}
 _OWN_LIMITS = (
     ("local ephemeral storage limit", "raise the driver option limits.ephemeral-storage"),
     ("local storage usage exceeds", "raise the driver option limits.ephemeral-storage"),
     ("Usage of EmptyDir volume", "raise that volume's sizeLimit in the driver option podtemplate"),
 )
 """What kubelet says of a pod that it evicts for a limit of its own (pkg/kubelet/eviction), and what to do."""
+_LIMIT_RANGER = "kubernetes.io/limit-ranger"
+"""Annotation that says what a LimitRange has set in a pod (plugin/pkg/admission/limitranger)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,17 @@ def death(before: Pod, seen: Sequence[Pod], container: str, last: Pod | None = N
 
 def name_of(pod: Pod) -> str:
     return f"pod {pod.name}" + (f" on {pod.node}" if pod.node else "")
+
+
+def memory_limit(pod: Pod, container: str) -> tuple[str, str]:
+    """The container's limit, which may be a default of its namespace, and what to do with the driver option."""
+    limit = pod.memory_limits.get(container, "")
+    if not limit:
+        return "", "set"
+    set_by_range = pod.annotations.get(_LIMIT_RANGER, "").split("; ")
+    if any("memory" in part and part.endswith(f" limit for container {container}") for part in set_by_range):
+        return f"limits.memory={limit} by the namespace's LimitRange", "set"
+    return f"limits.memory={limit}", "raise"
 
 
 def node_lost(pod: Pod) -> Death:
@@ -138,11 +148,9 @@ def _ended(before: Pod, now: Pod, container: str) -> Death | None:
         return None
     where = f"container {container} of {name_of(now)}"
     if reason == "OOMKilled":
-        limit = now.memory_limits.get(container, "")
-        facts = f"OOMKilled, exit code {code}" + (f", limits.memory={limit}" if limit else ", no limits.memory")
-        advice = (
-            _advice(reason) if limit else f"node {now.node} is out of memory: set the driver option limits.memory"
-        )
+        limit, do = memory_limit(now, container)
+        facts = f"OOMKilled, exit code {code}, {limit or 'no limits.memory'}"
+        advice = ("" if limit else f"node {now.node} is out of memory: ") + f"{do} the driver option limits.memory"
         return Death(reason, f"{where} ran out of memory ({facts})", exit_code=code, advice=advice)
     text = f"{where} ended with exit code {code}" + (f" ({reason})" if reason else "")
     return Death("Exited", text, exit_code=code)

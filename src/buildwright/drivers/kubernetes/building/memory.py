@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 
+from buildwright.drivers.kubernetes.building.death import memory_limit
 from buildwright.errors import BuildwrightError, SolveError
 from buildwright.kube import exec as pod_exec
 from buildwright.kube.api import Cluster
@@ -32,7 +33,7 @@ async def shortage(cluster: Cluster, pod: Pod, container: str, error: SolveError
 
     Asks the pod only when a process failed and the pod has a limit. Never raises.
     """
-    limit = pod.memory_limits.get(container, "")
+    limit, do = memory_limit(pod, container)
     if error.process_exit_code is None or not limit:
         return ""
     told: str | None = None
@@ -43,7 +44,7 @@ async def shortage(cluster: Cluster, pod: Pod, container: str, error: SolveError
     except (TimeoutError, BuildwrightError):
         pass
     said = _SAID in str(error)
-    fact = f"pod {pod.name} has limits.memory={limit}, raise that driver option or let the step use less"
+    fact = f"pod {pod.name} has {limit}, {do} that driver option or let the step use less"
     if told or said:
         return f"{f'process {told}' if told else 'it'} was killed for memory: {fact}"
     return f"that may be for memory: {fact}" if told is None and error.process_exit_code == KILLED else ""

@@ -22,6 +22,8 @@ _MAY_PASS = re.compile(
     re.IGNORECASE,
 )
 _RESOURCE = re.compile(r"\b(?:(?:requests|limits)\.)?(?:cpu|memory|ephemeral-storage)\b")
+_RANGED = re.compile(r"(?:maximum|minimum) (\S+) (?:usage|limit)|([\w.-]+) max limit to request ratio")
+"""What a LimitRange finds, of which it may list several."""
 _STORAGE = re.compile(r"requests\.storage|persistentvolumeclaims|storageclass\.storage\.k8s\.io")
 
 
@@ -94,8 +96,9 @@ def _priority(found: re.Match[str], options: Options, namespace: str) -> str:
 def _range(found: re.Match[str], options: Options, namespace: str) -> str:
     if "PersistentVolumeClaim" in found.string:
         return f"change the driver option {CLAIM}"
-    name = found[1]
-    return f"change the driver options requests.{name} and limits.{name} to fit the namespace's LimitRange"
+    names = dict.fromkeys(first or second for first, second in _RANGED.findall(found.string))
+    both = ", ".join(f"requests.{name} and limits.{name}" for name in names)
+    return f"change the driver options {both} to fit the namespace's LimitRange"
 
 
 def _webhook(found: re.Match[str], options: Options, namespace: str) -> str:
@@ -123,7 +126,7 @@ _REMEDIES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], Options, str], 
     (re.compile(r"security context constraint"), _context_constraints),
     (re.compile(r"serviceaccount \"([^\"]+)\" not found"), _account),
     (re.compile(r"no PriorityClass with name"), _priority),
-    (re.compile(r"(?:maximum|minimum) (\S+) (?:usage|limit)"), _range),
+    (_RANGED, _range),
     (re.compile(r"admission webhook|ValidatingAdmissionPolicy"), _webhook),
     (re.compile(r"being terminated"), _ending),
     (re.compile(r"is invalid"), _rejected),
