@@ -86,7 +86,8 @@ def test_durations_in_words(seconds: float, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "less than a second"), (60, "about a minute"), (7, "7 seconds"), (3600, "about an hour")]
+    ("seconds", "words"),
+    [(0, "less than a second"), (60, "about a minute"), (7, "7 seconds"), (3600, "about an hour")],
 )
 def test_a_duration_in_the_middle_of_a_sentence(seconds: float, words: str) -> None:
     assert values.spoken(seconds) == words

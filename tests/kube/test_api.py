@@ -177,7 +177,7 @@ def test_a_refused_list_is_an_error(tmp_path: Path) -> None:
     ("refusal", "words"),
     [
         (Refusal(401, "Unauthorized", "Unauthorized"), 'the user of context "fake" of .*log in to the cluster again'),
-        (Refusal(404, "NotFound", 'namespaces "x" not found'), "kubectl create namespace"),
+        (Refusal(404, "NotFound", 'namespaces "x" not found'), "with kubectl create namespace x$"),
         (Refusal(422, "Invalid", 'ConfigMap "a" is invalid:\n data'), 'refused: ConfigMap "a" is invalid: data'),
         (Refusal(500, "", ""), "HTTP status 500"),
     ],

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from buildwright.kube.config import ClusterConfig
 
 _DENIED = re.compile(r' cannot (\w+) resource "([^"]+)"')
+_NAMESPACE = re.compile(r'namespaces "([^"]+)" not found')
 _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _LONGEST = 30.0
 """Seconds that a server is waited for at most, whatever it asks."""
@@ -38,8 +39,8 @@ def refusal(config: ClusterConfig, status: int, reason: str, message: str, *, re
             f"the cluster refused: {said}; ask its administrator for a Role that allows this, which buildwright "
             f"doctor --rbac {_role(denied[1], denied[2])} prints"
         )
-    elif status == 404 and said.startswith("namespaces "):
-        text = f"the cluster refused: {said}; create it with kubectl create namespace"
+    elif status == 404 and (absent := _NAMESPACE.match(said)):
+        text = f"the cluster refused: {said}; create it with kubectl create namespace {absent[1]}"
     elif said:
         text = f"the cluster refused: {said}"
     else:

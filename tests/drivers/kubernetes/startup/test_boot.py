@@ -161,7 +161,9 @@ def test_a_stateful_set_whose_pods_are_refused_says_why(tmp_path: Path) -> None:
 def test_the_end_of_a_short_patience_is_a_sentence(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, driver: Driver) -> None:
         server.controller = lambda workload: None
-        with pytest.raises(NotReadyError, match="^node b0 was not ready after less than a second: 0 of 1 pods ready"):
+        with pytest.raises(
+            NotReadyError, match=r"^node b0 was not ready after less than a second: 0 of 1 pods ready"
+        ):
             await driver.start(Sink())
 
     run(tmp_path, scenario, timeout="300ms")
