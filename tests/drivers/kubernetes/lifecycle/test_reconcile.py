@@ -294,3 +294,23 @@ def test_new_pods_that_cannot_be_ready_end_it_with_what_still_works(tmp_path: Pa
         assert Pod.read(bed.get("pods", "b0-0")).ready
 
     on(tmp_path, scenario, replicas="2")
+
+
+def test_one_more_pod_that_cannot_be_ready_says_nothing_of_former_ones(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        def grow(workload: Any) -> None:
+            more = pod("b0-more", workload["spec"]["template"], ready=False)
+            waiting = {"reason": "InvalidImageName", "message": "no such form"}
+            more["status"]["phase"] = "Pending"
+            more["status"]["containerStatuses"][0]["state"] = {"waiting": waiting}
+            bed.server.put("pods", more)
+
+        bed.server.controller = grow
+        update = bed.changed(replicas="3")
+        await update.plan()
+        await update.apply()
+        with pytest.raises(NotReadyError, match=r"cannot become ready: pod b0-more ") as failed:
+            await update.follow(Sink())
+        assert "former pods" not in str(failed.value)
+
+    on(tmp_path, scenario, replicas="2")

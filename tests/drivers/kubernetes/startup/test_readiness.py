@@ -220,6 +220,26 @@ def test_an_autoscaler_that_adds_a_node_is_waited_for(reason: str, made: bool) -
     assert not boot.hopeless
 
 
+def test_a_node_that_comes_too_late_is_told_with_the_timeout() -> None:
+    boot = Boot(1, SELECTING, clock=Clock())
+    boot.feed_pods([lonely()])
+    boot.feed_events([event("TriggeredScaleUp", "pod triggered scale-up: [{ng 1->2 (max: 9)}]")])
+    assert boot.summary().endswith(
+        "and the autoscaler adds one (pod triggered scale-up: [{ng 1->2 (max: 9)}]): raise the driver option timeout"
+    )
+
+
+def test_full_nodes_are_waited_for_and_told_with_what_the_autoscaler_says() -> None:
+    boot = Boot(1, parse({"requests.cpu": "2"}), clock=Clock())
+    boot.feed_pods([lonely("0/1 nodes are available: 1 Insufficient cpu. preemption: none")])
+    boot.feed_events([event("NotTriggerScaleUp", "pod didn't trigger scale-up: 1 max node group size reached")])
+    assert not boot.hopeless
+    assert boot.summary().endswith(
+        "and the autoscaler adds none (pod didn't trigger scale-up: 1 max node group size reached): "
+        "lower the driver option requests.cpu=2"
+    )
+
+
 def test_what_an_autoscaler_says_is_shown() -> None:
     boot = Boot(1, SELECTING, clock=Clock())
     boot.feed_pods([lonely()])

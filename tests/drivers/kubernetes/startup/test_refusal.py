@@ -55,8 +55,8 @@ CLAIM = "persistent-volume-claim.requests.storage"
         ),
         (
             (
-                'pods "b-x" is forbidden: [memory max limit to request ratio per Container is 2, but provided ratio is '
-                "4.000000, maximum cpu usage per Pod is 1. No limit is specified]"
+                'pods "b-x" is forbidden: [memory max limit to request ratio per Container is 2, but provided ratio '
+                "is 4.000000, maximum cpu usage per Pod is 1. No limit is specified]"
             ),
             "change the driver options requests.memory and limits.memory, requests.cpu and limits.cpu to fit the",
         ),

@@ -86,7 +86,7 @@ async def _wait(cluster: Cluster, fleet: Fleet, want: int, former: Former, shown
         booting.cancel()
     if failure is None:
         return
-    if not isinstance(failure, NotReadyError):
+    if not isinstance(failure, NotReadyError) or not former.uids:
         raise failure
     working = sum(pod.ready and pod.uid in former.uids for pod in seen)
     raise NotReadyError(f"{failure}; {working or 'none'} of its former pods can still take builds") from failure

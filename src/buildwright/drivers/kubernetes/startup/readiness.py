@@ -163,7 +163,9 @@ class Boot:
     def _waiting(self, pod: Pod) -> str:
         misfit = self._misfit(pod)
         if misfit is not None:
-            return f"pod {pod.name} is not scheduled, {misfit.text}" + (f": {misfit.remedy}" if misfit.remedy else "")
+            answer, remedy = self._scaling(pod)
+            remedy = remedy or misfit.remedy
+            return f"pod {pod.name} is not scheduled, {misfit.text}{answer}" + (f": {remedy}" if remedy else "")
         state = describe(pod)
         for run in _running(pod):
             said = self._crashes.words(run)
@@ -171,6 +173,17 @@ class Boot:
         events = self._tidings.about(lambda event: self._is_of(event, pod), past=True)
         last = next((words(event) for event in reversed(events) if event.warning and telling(event)), "")
         return f"pod {pod.name} {state}" + (f", last event: {last}" if last and last not in state else "")
+
+    def _scaling(self, pod: Pod) -> tuple[str, str]:
+        """What an autoscaler said last of a pod that fits nowhere, and what to do if it adds a node."""
+        said = self._tidings.about(
+            lambda event: self._is_of(event, pod) and (event.reason in _SCALES or _declines(event)), past=True
+        )
+        if not said:
+            return "", ""
+        if _declines(said[-1]):
+            return f" and the autoscaler adds none ({words(said[-1])})", ""
+        return f", and the autoscaler adds one ({words(said[-1])})", "raise the driver option timeout"
 
     def _no_pods(self) -> str:
         if self.options.managed:
