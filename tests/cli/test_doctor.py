@@ -74,8 +74,10 @@ def test_what_cannot_be_examined_is_one_sentence(run: Run, argv: tuple[str, ...]
 
 
 def test_roles_are_printed_without_a_cluster_when_the_namespace_is_given(run: Run) -> None:
-    code, out, _ = run("doctor", "--driver-opt", "namespace=ci", "--rbac", "admin", KUBECONFIG="/nobody")
+    code, out, said = run("doctor", "--driver-opt", "namespace=ci", "--rbac", "admin", KUBECONFIG="/nobody")
     assert code == 0
+    assert "kubectl -n NAMESPACE set subject rolebinding buildwright-admin --user=" in said
+    assert "# kubectl -n ci set subject rolebinding buildwright-admin --user=" in out
     role, binding = yaml.safe_load_all(out)
     assert (role["kind"], binding["kind"], role["metadata"]["namespace"]) == ("Role", "RoleBinding", "ci")
 

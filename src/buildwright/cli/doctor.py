@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from buildwright.model.node import Builder
 
 _DRIVER = "Driver"
+_BIND = (
+    "nobody has this Role until its RoleBinding has subjects: write them into it, or, once it is applied, kubectl -n "
+    "NAMESPACE set subject rolebinding buildwright-{role} --user=NAME (or --group=NAME, --serviceaccount=NAMESPACE:NAME)"
+)
 _WORDS = {"FAILED": "failed", "warning": "with a warning", "unknown": "unknown", "ok": "ok"}
 """The levels of findings, the worst first."""
 
@@ -28,6 +32,8 @@ async def run(values: Values, context: Context) -> int:
     builder, planned = await _builder(values, context)
     if role:
         context.stdout.write(_roles(builder, role, planned=planned))
+        context.stdout.flush()
+        print(_BIND.format(role=role), file=context.stderr)
         return 0
     from buildwright.build.doctor import examine
 
