@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 _DRIVER = "Driver"
 _BIND = (
-    "nobody has this Role until its RoleBinding has subjects: write them into it, or, once it is applied, kubectl -n "
-    "NAMESPACE set subject rolebinding buildwright-{role} --user=NAME (or --group=NAME, --serviceaccount=NAMESPACE:NAME)"
+    "nobody has this Role until its RoleBinding has subjects: write them into it, or, once it is applied, kubectl "
+    "-n NAMESPACE set subject rolebinding buildwright-{role} --user=NAME (or --group=NAME, "
+    "--serviceaccount=NAMESPACE:NAME)"
 )
 _WORDS = {"FAILED": "failed", "warning": "with a warning", "unknown": "unknown", "ok": "ok"}
 """The levels of findings, the worst first."""
