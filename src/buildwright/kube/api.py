@@ -6,19 +6,20 @@ Every failure is a ClusterError (the server refused), a ConnectError (it cannot 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from urllib.parse import quote
 
-from buildwright.errors import ClusterError
+from buildwright.errors import ClusterError, ProtocolError
 from buildwright.kube.failure import refusal, status_of, translated
 
 if TYPE_CHECKING:
     from buildwright.kube.config import ClusterConfig
     from buildwright.kube.http import Client
+    from buildwright.kube.websocket import WebSocket
 
 Object: TypeAlias = dict[str, Any]
 
@@ -206,6 +207,28 @@ class Cluster:
         async with aclosing(self._lines(path, query, silence=None if follow else _ANSWER)) as lines:
             async for line in lines:
                 yield line.decode(errors="replace")
+
+    async def exec(self, pod: str, container: str, command: Sequence[str], protocols: tuple[str, ...]) -> WebSocket:
+        """Run a command in a container; what goes in and comes out crosses a WebSocket, which the caller closes.
+
+        stdin, stdout and stderr are all there, in the way of the protocol (core/v1 PodExecOptions). Raises
+        ProtocolError when the server does not offer WebSocket, else as all calls do.
+        """
+        from buildwright.kube.http import Answer
+        from buildwright.kube.websocket import WebSocket, accepted, offer
+
+        query = [("command", word) for word in command]
+        query += [("container", container), ("stderr", "true"), ("stdin", "true"), ("stdout", "true")]
+        asked = offer(protocols)
+        with translated(self.config):
+            told = await self._connected().upgrade(f"{self._path(POD, pod)}/exec", query, asked)
+            if isinstance(told, Answer):
+                raise self._refused(told.status, status_of(told.content), told.fields)
+            try:
+                return WebSocket(told.reader, told.writer, accepted(asked, told.fields))
+            except ValueError as error:
+                told.writer.transport.abort()
+                raise ProtocolError(f"{self.config.server} does not offer exec over WebSocket: {error}") from error
 
     async def _lines(
         self, path: str, query: Mapping[str, str], *, silence: float | None

@@ -7,30 +7,21 @@ The connection counts as dead when nothing at all has moved on it for SILENCE se
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from typing import TYPE_CHECKING
 
-from buildwright.errors import BuildwrightError, ConnectionLostError, ProtocolError
-from buildwright.kube.failure import refusal, status_of, unreachable
+from buildwright.errors import BuildwrightError, ConnectionLostError
 from buildwright.kube.frames import STDIN, V4, V5, ExecEnd, ExecOutput, closing, split
 from buildwright.wire.stream import Buffer
 
 if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection
-
     from buildwright.kube.api import Cluster
-    from buildwright.kube.credentials import Proof
+    from buildwright.kube.websocket import WebSocket
 
 PING_INTERVAL = 15.0
 SILENCE = 30.0
 READ_AHEAD = 1 << 20
-_CONNECT_TIMEOUT = 20.0
 _CLOSE_TIMEOUT = 0.5
-
-_log = logging.getLogger(__name__)
-_log.setLevel(logging.WARNING)  # at DEBUG websockets logs header fields, the bearer token among them
 
 
 async def connect(cluster: Cluster, pod: str, container: str, command: Sequence[str]) -> ExecStream:
@@ -39,8 +30,7 @@ async def connect(cluster: Cluster, pod: str, container: str, command: Sequence[
     Raises ClusterError when the server refuses, ConnectError when it cannot be reached and ConfigurationError for
     certificates and credentials. That the command could not be started shows at the first read.
     """
-    connection = await _handshake(cluster, pod, container, command)
-    return ExecStream(connection, pod)
+    return ExecStream(await cluster.exec(pod, container, command, (V5, V4)), pod)
 
 
 async def output_of(cluster: Cluster, pod: str, container: str, command: Sequence[str]) -> tuple[bytes, ExecEnd]:
@@ -63,64 +53,6 @@ async def output_of(cluster: Cluster, pod: str, container: str, command: Sequenc
         await stream.aclose()
 
 
-async def _handshake(
-    cluster: Cluster, pod: str, container: str, command: Sequence[str], *, refused: Proof | None = None
-) -> ClientConnection:
-    from websockets.asyncio.client import connect as connect_websocket
-    from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, ProxyError
-    from websockets.typing import Subprotocol
-
-    from buildwright.kube.credentials import prove
-    from buildwright.kube.transport import proxy_of
-
-    config = cluster.config
-    proxy = proxy_of(config)
-    proof = await prove(config, refused=refused)
-    named: dict[str, Any] = (
-        {"server_hostname": config.server_name} if config.server_name and proof.tls is not None else {}
-    )
-    try:
-        return await connect_websocket(
-            exec_url(config.server, cluster.namespace, pod, container, command),
-            ssl=proof.tls,
-            subprotocols=[Subprotocol(V5), Subprotocol(V4)],
-            additional_headers=proof.headers,
-            user_agent_header="buildwright",
-            compression=None,
-            max_size=None,
-            max_queue=64,
-            ping_interval=None,
-            open_timeout=_CONNECT_TIMEOUT,
-            close_timeout=_CLOSE_TIMEOUT,
-            write_limit=(1 << 20, 256 << 10),
-            proxy=proxy or None,
-            logger=_log,
-            **named,
-        )
-    except InvalidStatus as error:
-        status = error.response.status_code
-        if status == 401 and refused is None and await prove(config, refused=proof) != proof:
-            return await _handshake(cluster, pod, container, command, refused=proof)
-        said = status_of(error.response.body or b"")
-        reason, message = str(said.get("reason") or ""), str(said.get("message") or "")
-        wait = error.response.headers.get("Retry-After", "")
-        raise refusal(config, status, reason, message, retry_after=wait) from error
-    except ProxyError as error:
-        raise unreachable(config, error) from error
-    except (InvalidHandshake, InvalidURI) as error:
-        raise ProtocolError(f"{config.server} does not offer exec over WebSocket: {error}") from error
-    except (OSError, EOFError) as error:
-        raise unreachable(config, error) from error
-
-
-def exec_url(server: str, namespace: str, pod: str, container: str, command: Sequence[str]) -> str:
-    """The address of an exec stream with stdin, stdout and stderr (core/v1 PodExecOptions)."""
-    query = [("command", word) for word in command]
-    query += [("container", container), ("stderr", "true"), ("stdin", "true"), ("stdout", "true")]
-    base = "ws" + server.removeprefix("http")
-    return f"{base}/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/exec?{urlencode(query)}"
-
-
 class ExecStream:
     """ByteStream on one exec connection. `end` is set once the command's end is known.
 
@@ -128,10 +60,10 @@ class ExecStream:
     every other end. What arrived before the end is read first. Two tasks belong to the stream and end with `aclose`.
     """
 
-    def __init__(self, connection: ClientConnection, pod: str, *, ping_interval: float = PING_INTERVAL) -> None:
+    def __init__(self, connection: WebSocket, pod: str, *, ping_interval: float = PING_INTERVAL) -> None:
         self._connection = connection
         self._pod = pod
-        self._protocol = str(connection.subprotocol or V4)
+        self._protocol = connection.protocol or V4
         self._output = ExecOutput()
         self._arrived: list[bytes] = []
         self._unread = 0
@@ -184,7 +116,7 @@ class ExecStream:
         """Take messages in until the end, at most READ_AHEAD bytes (and one message) before they are read."""
         try:
             while self._output.end is None:
-                data = self._output.feed(await self._connection.recv(decode=False))
+                data = self._output.feed(await self._connection.receive())
                 self._moved += 1
                 self._heard = asyncio.get_running_loop().time()
                 self._news.set()
@@ -220,8 +152,6 @@ class ExecStream:
         return f"the stream to pod {self._pod} ended: {why}" + (f" ({words})" if words else "")
 
     async def write(self, data: Buffer, /) -> None:
-        from websockets.exceptions import ConnectionClosed
-
         if self._failure is not None:
             raise self._failure
         if self._half_closed:
@@ -230,7 +160,7 @@ class ExecStream:
             for message in split(STDIN, data):
                 await self._connection.send(message)
                 self._moved += 1
-        except ConnectionClosed as error:
+        except ConnectionError as error:
             if self._failure is not None:
                 raise self._failure from error
             if self._output.end is not None:
@@ -238,8 +168,6 @@ class ExecStream:
             raise ConnectionLostError(f"the connection to pod {self._pod} was lost ({_why(error)})") from error
 
     async def close_write(self) -> None:
-        from websockets.exceptions import ConnectionClosed
-
         if self._half_closed:
             return
         self._half_closed = True
@@ -247,7 +175,7 @@ class ExecStream:
         if message is not None:
             try:
                 await self._connection.send(message)
-            except ConnectionClosed:
+            except ConnectionError:
                 pass
 
     def fail(self, error: BuildwrightError) -> None:
@@ -264,18 +192,16 @@ class ExecStream:
             task.cancel()
         self._news.set()
         try:
+            await asyncio.wait(self._tasks)
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await self._connection.close()
-        except (TimeoutError, OSError):
+        except (TimeoutError, ConnectionError):
             pass
         finally:
             self._connection.transport.abort()
-            await asyncio.wait(self._tasks)
 
     async def _watch_silence(self, interval: float) -> None:
         """Ping when a whole interval was silent; without any progress in the time after it, the stream is dead."""
-        from websockets.exceptions import ConnectionClosed
-
         try:
             while True:
                 before = self._progress()
@@ -286,12 +212,12 @@ class ExecStream:
                 try:
                     # Sending the ping waits too, while what was written before it is not taken.
                     async with asyncio.timeout(SILENCE * interval / PING_INTERVAL):
-                        await (await self._connection.ping())
+                        await self._connection.ping()
                 except TimeoutError:
-                    if not self._moved_since(before):
+                    if not self._moved_since(before) and self._unread <= READ_AHEAD:
                         self.fail(ConnectionLostError(f"the connection to pod {self._pod} has gone silent"))
                         return
-        except ConnectionClosed:
+        except ConnectionError:
             return
 
     def _progress(self) -> tuple[int, int]:
@@ -304,7 +230,4 @@ class ExecStream:
 
 
 def _why(error: BaseException) -> str:
-    cause = error.__cause__
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
     return " ".join(str(error).split())

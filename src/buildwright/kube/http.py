@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from urllib.parse import urlencode, urlsplit
 
 from buildwright.kube import message
@@ -29,6 +29,11 @@ _PIECE = 1 << 18
 _LARGEST_BODY = 256 << 20
 _LARGEST_LINE = 64 << 20
 _TRAILERS = 100
+_SWITCHING = 101
+
+_NOTHING: Mapping[str, str] = {}
+
+Query: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,15 @@ class Answer:
     status: int
     fields: Mapping[str, str]
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """A connection that speaks another protocol from now on. It is whose who asked for that."""
+
+    fields: Mapping[str, str]
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
 
 
 class Client:
@@ -79,7 +93,7 @@ class Client:
         self,
         method: str,
         path: str,
-        query: Mapping[str, str] | None = None,
+        query: Query | None = None,
         *,
         body: Mapping[str, Any] | None = None,
         form: str = "application/json",
@@ -96,15 +110,23 @@ class Client:
         async with self._exchange("GET", path, query, None, "", silence) as answer:
             yield answer
 
+    async def upgrade(self, path: str, query: Query, fields: Mapping[str, str]) -> Switched | Answer:
+        """Ask for the protocol that `fields` name; an Answer is the server's refusal."""
+        async with self._exchange("GET", path, query, None, "", ANSWER, fields) as answer:
+            if answer.head.status == _SWITCHING:
+                return answer.switched()
+            return Answer(answer.head.status, answer.head.fields, await answer.read())
+
     @asynccontextmanager
     async def _exchange(
         self,
         method: str,
         path: str,
-        query: Mapping[str, str] | None,
+        query: Query | None,
         body: Mapping[str, Any] | None,
         form: str,
         silence: float | None,
+        more: Mapping[str, str] = _NOTHING,
     ) -> AsyncIterator[StreamedAnswer]:
         target = f"{self._prefix}{path}" + (f"?{urlencode(query)}" if query else "")
         content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
@@ -112,6 +134,7 @@ class Client:
             **self._fields,
             "Accept": "application/json",
             **({"Content-Type": form} if body is not None else {}),
+            **more,
         }
         proof = await prove(self._config)
         for last in (False, True):
@@ -154,6 +177,8 @@ class Client:
 
     def _release(self, answer: StreamedAnswer) -> None:
         connection = answer.connection
+        if answer.taken:
+            return
         if answer.whole and answer.head.keeps and len(self._kept) < _KEPT and not self._closed:
             connection.since = time.monotonic()
             self._kept.append(connection)
@@ -168,25 +193,25 @@ class _Connection:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext | None
     ) -> None:
         self.reader = reader
+        self.writer = writer
         self.tls = context
         self.since = 0.0
-        self._writer = writer
 
     @property
     def stale(self) -> bool:
-        ended = self.reader.at_eof() or self.reader.exception() is not None or self._writer.is_closing()
+        ended = self.reader.at_eof() or self.reader.exception() is not None or self.writer.is_closing()
         return ended or time.monotonic() - self.since > _KEPT_FOR
 
     def abort(self) -> None:
-        self._writer.transport.abort()
+        self.writer.transport.abort()
 
     async def send(self, data: bytes, silence: float | None) -> message.Head:
         """The head of the answer to `data`; a connection that fails, or is left, is closed."""
         try:
             async with asyncio.timeout(silence):
-                self._writer.write(data)
-                await self._writer.drain()
-                while (head := await read_head(self.reader)).status < 200:
+                self.writer.write(data)
+                await self.writer.drain()
+                while (head := await read_head(self.reader)).status < 200 and head.status != _SWITCHING:
                     pass
                 return head
         except BaseException:
@@ -195,13 +220,19 @@ class _Connection:
 
 
 class StreamedAnswer:
-    """An answer's head, and its body as it comes. `whole` when all of it has been read."""
+    """An answer's head, and its body as it comes. `whole` when all of it has been read, `taken` when its connection
+    is no longer the client's."""
 
     def __init__(self, connection: _Connection, head: message.Head, silence: float | None) -> None:
         self.connection = connection
         self.head = head
         self.whole = False
+        self.taken = False
         self._silence = silence
+
+    def switched(self) -> Switched:
+        self.taken = True
+        return Switched(self.head.fields, self.connection.reader, self.connection.writer)
 
     async def read(self) -> bytes:
         pieces, size = [], 0
