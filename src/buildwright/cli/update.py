@@ -63,8 +63,9 @@ COMMAND = Command(
     usage="update [OPTIONS] [NAME]",
     short="Change a builder and what it has in the cluster (not in buildx)",
     long="Change options of a builder's nodes; what is not named stays as it is. The difference to what is in the\n"
-    "cluster is shown, then pods are replaced one after the other, and running builds finish first. Without any\n"
-    "option, what others have changed in the cluster is put back.",
+    "cluster is shown, then pods are replaced one after the other. Running builds finish in the former pods, which\n"
+    "is waited for only where volumes must pass on. Without any option, what others have changed in the cluster is\n"
+    "put back.",
     flags=(
         Flag(
             name="driver-opt",

@@ -24,8 +24,9 @@ class Update(Protocol):
         ...
 
     async def follow(self, sink: StatusSink, /) -> None:
-        """Wait until all daemons are as they shall be, and then remove what none uses any more; no-op when they are.
+        """Wait until all daemons that take builds are as they shall be, and then remove what new ones do not use.
 
-        NotReadyError when they do not become so in time or cannot. Then those of before that still run go on.
+        No-op when they are. Former ones may still finish builds, which `sink` hears of. NotReadyError when they do
+        not become so in time or cannot. Then those of before that still run go on.
         """
         ...

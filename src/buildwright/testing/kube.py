@@ -167,8 +167,7 @@ class ApiServer:
         self._version += 1
         key = (plural, namespace, item["metadata"]["name"])
         item = copy.deepcopy(item)
-        same = self.objects.get(key, item)["metadata"].get("uid")
-        item["metadata"].setdefault("uid", same or f"uid-{self._version}")
+        item["metadata"].setdefault("uid", f"uid-{self._version}")
         item["metadata"]["resourceVersion"] = str(self._version)
         event = "MODIFIED" if key in self.objects else "ADDED"
         self.objects[key] = item

@@ -53,6 +53,7 @@ def run(folder: Path, scenario: Scenario) -> None:
 def put(server: ApiServer, node: Node, name: str, *lines: str, restarts: int = 0, **state: Any) -> None:
     """A pod whose daemon has said `lines`, in the state `state`."""
     item = pod(name, Fleet.of(node).workload["spec"]["template"])
+    item["metadata"]["uid"] = f"uid-{name}"
     item["status"]["containerStatuses"][0] |= {"restartCount": restarts, "state": state}
     server.logs[name] = list(lines)
     server.put("pods", item)

@@ -296,6 +296,37 @@ def test_new_pods_that_cannot_be_ready_end_it_with_what_still_works(tmp_path: Pa
     on(tmp_path, scenario, replicas="2")
 
 
+def test_builds_in_former_pods_are_told_and_not_waited_for(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        def surge(workload: Any) -> None:
+            former = bed.get("pods", "b0-0")
+            former["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 605}
+            former["spec"]["containers"][0]["lifecycle"] = {"preStop": {"exec": {"command": ["wait"]}}}
+            bed.server.put("pods", former)
+            bed.server.put("pods", pod("b0-new", workload["spec"]["template"]))
+            bed.server.put("deployments", {**workload, "status": {**workload["status"], "updatedReplicas": 1}})
+
+        def lag(workload: Any) -> None:
+            bed.server.put("deployments", {**workload, "status": {**workload["status"], "updatedReplicas": 0}})
+
+        bed.server.controller = lag
+        update = bed.changed(image="i:2")
+        await update.plan()
+        await update.apply()
+        sink = Sink()
+        async with asyncio.timeout(20):
+            following = asyncio.ensure_future(update.follow(sink))
+            await bed.server.called("watch", "deployments")
+            surge(bed.get("deployments"))
+            await following
+        assert (
+            "1 former pod takes no new builds"
+            in b"".join(log.data for shown in sink.updates for log in shown.logs).decode()
+        )
+
+    on(tmp_path, scenario)
+
+
 def test_one_more_pod_that_cannot_be_ready_says_nothing_of_former_ones(tmp_path: Path) -> None:
     async def scenario(bed: Bed) -> None:
         def grow(workload: Any) -> None:

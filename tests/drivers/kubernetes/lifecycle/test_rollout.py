@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from buildwright.drivers.kubernetes.lifecycle.rollout import settled
+from buildwright.drivers.kubernetes.lifecycle.rollout import farewell, settled
+from buildwright.kube.objects import Pod
 
 DONE = {"observedGeneration": 3, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2}
 REVISION = {"currentRevision": "b0-1", "updateRevision": "b0-1"}
@@ -35,3 +36,22 @@ def test_it_is_done_when_all_pods_are_new_and_ready(more: dict[str, str]) -> Non
 )
 def test_it_is_not_done_before(status: dict[str, Any]) -> None:
     assert not settled(workload(**status))
+
+
+def leaving(name: str, *, grace: int = 605, hooked: bool = True, terminating: bool = True) -> Pod:
+    return Pod(name=name, terminating=terminating, hooked=("buildkitd",) if hooked else (), grace=grace)
+
+
+@pytest.mark.parametrize(
+    ("pods", "said"),
+    [
+        ([leaving("a")], "1 former pod takes no new builds and ends with its last one, after 10 minutes at most"),
+        (
+            [leaving("a", grace=60), leaving("b", grace=65), leaving("c", terminating=False)],
+            "2 former pods take no new builds and end with their last ones, after about a minute at most",
+        ),
+        ([leaving("a", hooked=False), leaving("b", terminating=False)], ""),
+    ],
+)
+def test_pods_that_let_their_builds_finish_are_told(pods: list[Pod], said: str) -> None:
+    assert farewell(pods) == said

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.startup import boot
 from buildwright.drivers.steps import Step, step
-from buildwright.drivers.values import human
+from buildwright.drivers.values import human, spoken
 from buildwright.errors import BuildwrightError, NotReadyError
-from buildwright.kube.api import STATEFUL_SET, Cluster, Object
+from buildwright.kube.api import POD, STATEFUL_SET, Cluster, Object
 from buildwright.kube.follow import follow as states_of
 from buildwright.kube.objects import Pod
 from buildwright.model.status import StatusSink
@@ -21,7 +21,10 @@ _GRACE = 30
 
 
 def settled(item: Object) -> bool:
-    """Whether every pod of a workload is ready and made from its present template, and no other is left."""
+    """Whether every pod of a workload is ready and made from its present template, and no other is to be let go.
+
+    A Deployment counts no pods that are being deleted, though builds may go on in them.
+    """
     spec, status = item["spec"], item.get("status") or {}
     seen = (status.get("observedGeneration") or 0) >= (item["metadata"].get("generation") or 0)
     # A StatefulSet that has not looked at its pods yet says of both revisions that they are the present one.
@@ -47,8 +50,9 @@ class Former:
 async def follow(cluster: Cluster, fleet: Fleet, former: Former, sink: StatusSink) -> None:
     """Wait until the workload is settled; no-op when it is, or is not there.
 
-    Raises NotReadyError after the option `timeout`, or at once when waiting is in vain. Pods with names for good come
-    one by one, and each may wait for the builds of the one before.
+    Former pods that let their builds finish are not waited for, but for pods with names for good: those come one by
+    one, and each may wait for the builds of the one before. Raises NotReadyError after the option `timeout`, or at
+    once when waiting is in vain.
     """
     found = await cluster.get(fleet.kind, fleet.name)
     if found is None or settled(found):
@@ -59,8 +63,23 @@ async def follow(cluster: Cluster, fleet: Fleet, former: Former, sink: StatusSin
         limit += want * former.grace
     patient = replace(fleet, options=replace(fleet.options, timeout=limit))
     waiting = f"waiting for {want} pods to be ready, timeout: {human(limit)}"
-    with step(sink, f"[internal] replacing the pods of {fleet.node.name}") as shown, shown.part(waiting):
-        await _wait(cluster, patient, want, former, shown)
+    with step(sink, f"[internal] replacing the pods of {fleet.node.name}") as shown:
+        with shown.part(waiting):
+            await _wait(cluster, patient, want, former, shown)
+        pods, _ = await cluster.list(POD, labels=fleet.labels)
+        if said := farewell(map(Pod.read, pods)):
+            shown.log(said)
+
+
+def farewell(pods: Iterable[Pod]) -> str:
+    """What is still to come of pods that let their builds finish; "" when there are none."""
+    leaving = [pod for pod in pods if pod.terminating and pod.hooked]
+    if not leaving:
+        return ""
+    whose = "1 former pod takes no new builds and ends with its last one"
+    if len(leaving) > 1:
+        whose = f"{len(leaving)} former pods take no new builds and end with their last ones"
+    return f"{whose}, after {spoken(max(pod.grace or 0 for pod in leaving))} at most"
 
 
 async def _wait(cluster: Cluster, fleet: Fleet, want: int, former: Former, shown: Step) -> None:
