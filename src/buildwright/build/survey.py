@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from buildwright.build.prefix import Prefixed
 from buildwright.builders.open import driver_for
-from buildwright.client.client import Client
 from buildwright.drivers.driver import Driver, Instance, NodeStatus, Traits
 from buildwright.errors import BuildwrightError, NotReadyError
 from buildwright.model import duration
@@ -16,7 +15,6 @@ from buildwright.model.node import Builder, Node
 from buildwright.model.platform import Platform
 from buildwright.model.status import StatusSink
 from buildwright.model.worker import Worker
-from buildwright.wire.channel import Channel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +125,9 @@ async def _ask(builder: Builder, node: Node, timeout: float) -> NodeState:
 
 
 async def _asked_daemon(state: NodeState, driver: Driver) -> NodeState:
+    from buildwright.client.client import Client
+    from buildwright.wire.channel import Channel
+
     stream = await driver.open()
     async with Channel(stream, authority=driver.traits.authority) as channel:
         client = Client(channel)

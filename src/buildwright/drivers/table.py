@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from buildwright.drivers.driver import Driver
-from buildwright.drivers.examination import Examination
-from buildwright.drivers.logs import Wanted, Write
-from buildwright.drivers.update import Update
 from buildwright.errors import UsageError
 from buildwright.model.node import Node
 
 if TYPE_CHECKING:
+    from buildwright.drivers.examination import Examination
+    from buildwright.drivers.logs import Wanted, Write
+    from buildwright.drivers.update import Update
     from buildwright.kube.api import Cluster
 
 
@@ -109,6 +108,8 @@ def make(driver: str, node: Node) -> Driver:
     have = " or ".join(KNOWN)
     if driver in _UNAVAILABLE:
         raise UsageError(f'driver "{driver}" is not available in this version: use {have}')
+    import difflib
+
     near = difflib.get_close_matches(driver, KNOWN, n=1, cutoff=0.5)
     raise UsageError(f'unknown driver "{driver}": ' + (f'did you mean "{near[0]}"?' if near else f"use {have}"))
 
@@ -155,6 +156,8 @@ async def examine(driver: str, node: Node, *, planned: bool = False) -> Examinat
     """
     if driver in _EXAMINERS:
         return await _EXAMINERS[driver](node, planned)
+    from buildwright.drivers.examination import Examination
+
     return Examination(place=node.endpoint, running=True)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 _WRITTEN = re.compile(r"\+?(\d+\.?\d*|\.\d+)(?:([KMGTPE]i)|([numkMGTPE])|[eE]([+-]?\d{1,2}))?", re.ASCII)
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -11,6 +14,8 @@ _DECIMAL = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15,
 
 def parse(text: str) -> Fraction:
     """What a quantity is worth; ValueError when it is none."""
+    from fractions import Fraction
+
     written = _WRITTEN.fullmatch(text)
     if written is None:
         raise ValueError(f'"{text}" is no quantity')
