@@ -76,6 +76,24 @@ def test_a_crash_loop_ends_with_the_daemon_s_last_words(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_two_ends_in_one_state_are_known_by_both_logs(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        ended = {"terminated": {"exitCode": 1, "reason": "Error"}}
+
+        def crash_twice(workload: Any) -> None:
+            server.put("pods", pod("b0-x", workload["spec"]["template"], ready=False))
+            twice = {"name": "buildkitd", "restartCount": 1, "state": ended, "lastState": ended}
+            server.update_pod("b0-x", containerStatuses=[twice])
+
+        server.controller = crash_twice
+        server.former_logs["b0-x"] = server.logs["b0-x"] = ["buildkitd: no disk"]
+        async with asyncio.timeout(20):
+            with pytest.raises(NotReadyError, match=r'ended 2 times, .* saying "buildkitd: no disk"'):
+                await driver.start(Sink())
+
+    run(tmp_path, scenario)
+
+
 def test_a_crash_loop_ends_also_where_logs_may_not_be_read(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, driver: Driver) -> None:
         server.controller = crash(server)

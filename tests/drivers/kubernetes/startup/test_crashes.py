@@ -9,6 +9,7 @@ from buildwright.drivers.kubernetes.startup.crashes import Crashes, Run
 from buildwright.kube.objects import Container, Pod
 
 USAGE = "   --version, -v   print the version"
+LOCK = "buildkitd: could not lock /var/lib/buildkit/buildkitd.lock, another instance running?"
 FLAG = "buildkitd: flag provided but not defined: -nonsense"
 
 
@@ -31,10 +32,87 @@ def after(crashes: Crashes, number: int, *lines: str, **how: str | int) -> str:
 
 def test_two_ends_with_the_same_words_are_enough() -> None:
     crashes = Crashes(parse({}), readable=True)
-    assert not after(crashes, 0, USAGE, FLAG)
-    said = after(crashes, 1, USAGE, FLAG)
-    assert f'ended 2 times, last with exit code 1 (Error), saying "{FLAG}"' in said
+    assert not after(crashes, 0, USAGE, LOCK)
+    said = after(crashes, 1, USAGE, LOCK)
+    assert f'ended 2 times, last with exit code 1 (Error), saying "{LOCK}"' in said
     assert "--buildkitd-flags" in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        FLAG,
+        'buildkitd: invalid boolean value "xyz" for -debug: parse error',
+        'buildkitd: invalid value "xyz" for flag -n: parse error',
+        "buildkitd: flag needs an argument: -addr",
+        "buildkitd: toml: cannot decode TOML integer into struct field config.Config.Debug of type bool",
+        'buildkitd: strconv.ParseInt: parsing "foo": invalid syntax',
+        "buildkitd: addr foo://x not supported",
+    ],
+)
+def test_a_wrong_flag_or_configuration_is_told_at_the_first_end(words: str) -> None:
+    said = after(Crashes(parse({}), readable=True), 0, USAGE, words, "failed to parse config")
+    assert f'has container buildkitd that ended with exit code 1 (Error), saying "{words}": check the' in said
+
+
+@pytest.mark.parametrize(
+    "words", [LOCK, "buildkitd: invalid", 'level=error msg="flag provided"', "flag provided but"]
+)
+def test_a_daemon_that_ended_once_may_come_up(words: str) -> None:
+    crashes = Crashes(parse({}), readable=True)
+    assert not after(crashes, 0, USAGE, words)
+    container = Container(name="buildkitd", restarts=1, ready=True, last_exit_code=1, last_ended="Error")
+    pod = Pod(name="b", phase="Running", containers=(container,))
+    crashes.feed(pod)
+    assert not crashes.verdict(pod, container)
+
+
+def test_the_words_of_another_container_say_nothing_of_flags() -> None:
+    assert not after(Crashes(parse({}), readable=True), 0, FLAG, name="proxy")
+
+
+def twice() -> tuple[Pod, Container]:
+    """As kubelet reports it when it has not told of the first end by itself."""
+    container = Container(
+        name="buildkitd",
+        restarts=1,
+        exit_code=1,
+        ended="Error",
+        last_exit_code=1,
+        last_ended="Error",
+    )
+    return Pod(name="b", phase="Running", containers=(container,)), container
+
+
+def test_two_ends_in_one_state_are_two() -> None:
+    crashes = Crashes(parse({}), readable=True)
+    pod, container = twice()
+    crashes.feed(pod)
+    first, second = sorted(crashes.unread())
+    assert (first.number, crashes.past(first), second.number, crashes.past(second)) == (0, True, 1, False)
+    shown = crashes.read(second, [LOCK])
+    assert not crashes.verdict(pod, container)
+    assert (shown, crashes.read(first, [LOCK])) == ([LOCK], [])
+    assert "ended 2 times" in crashes.verdict(pod, container)
+
+
+def test_a_log_that_was_empty_since_the_next_run_had_begun_is_read_again() -> None:
+    crashes = Crashes(parse({}), readable=True)
+    assert not after(crashes, 0)
+    pod, container = twice()
+    crashes.feed(pod)
+    assert sorted(run.number for run in crashes.unread()) == [0, 1]
+    for number in (0, 1):
+        crashes.read(Run("b", "buildkitd", number), [LOCK])
+    assert "ended 2 times" in crashes.verdict(pod, container)
+    assert not crashes.unread()
+
+
+def test_what_waits_to_be_restarted_has_no_log_of_a_run_before() -> None:
+    crashes = Crashes(parse({}), readable=True)
+    container = Container(name="buildkitd", waiting="CrashLoopBackOff", restarts=1, last_exit_code=1)
+    crashes.feed(Pod(name="b", phase="Running", containers=(container,)))
+    assert [(run.number, crashes.past(run)) for run in crashes.unread()] == [(1, False)]
 
 
 def test_times_in_the_words_make_no_difference() -> None:

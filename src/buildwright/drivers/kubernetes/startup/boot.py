@@ -15,7 +15,7 @@ from buildwright.drivers.kubernetes.startup.scheduling import Taint
 from buildwright.drivers.steps import Step
 from buildwright.drivers.values import spoken
 from buildwright.errors import BuildwrightError, NotReadyError
-from buildwright.kube.api import EVENT, NODE, POD, Cluster, Object
+from buildwright.kube.api import EVENT, NODE, POD, Cluster, Kind, Object
 from buildwright.kube.follow import follow
 from buildwright.kube.objects import Event, Pod, Workload
 
@@ -23,7 +23,8 @@ _LINES = 200
 """What a daemon says of a wrong flag may stand before all of its usage."""
 _LOG_TIMEOUT = 5.0
 _WOKEN = "buildwright/woken"
-"""An annotation whose change makes a controller try again at once what it was refused."""
+"""An annotation whose change makes a controller try again at once what it was refused, which it would do only after
+minutes, and kubelet ask a pod anew whether it is ready."""
 
 
 class RemovedError(NotReadyError):
@@ -95,6 +96,8 @@ class _Waiting:
                     self._shown.log(line)
                 if boot.puzzled():
                     tasks.append(group.create_task(self._look_at_nodes()))
+                if self._fleet.options.managed:
+                    tasks += [group.create_task(self._nudge(POD, pod)) for pod in boot.overlooked()]
                 tasks += [group.create_task(self._read(run)) for run in boot.unread()]
             for task in tasks:
                 task.cancel()
@@ -111,7 +114,7 @@ class _Waiting:
                     self._boot.feed_workload(workload)
                     if not nudged and workload.pods < workload.replicas:
                         nudged = True
-                        await self._nudge()
+                        await self._nudge(self._fleet.kind, self._fleet.name)
                 self._changed.set()
 
     async def _follow_pods(self) -> None:
@@ -156,15 +159,17 @@ class _Waiting:
         with suppress(BuildwrightError, TimeoutError):
             async with (
                 asyncio.timeout(_LOG_TIMEOUT),
-                aclosing(self._cluster.logs(run.pod, run.container, tail=_LINES)) as log,
+                aclosing(
+                    self._cluster.logs(run.pod, run.container, tail=_LINES, previous=self._boot.past(run))
+                ) as log,
             ):
                 lines = [line async for line in log]
         for line in self._boot.feed_log(run, lines):
             self._shown.log(line)
         self._changed.set()
 
-    async def _nudge(self) -> None:
-        """A controller whose pods were refused tries again only after minutes, unless its workload changes."""
+    async def _nudge(self, kind: Kind, name: str) -> None:
+        """Change what its controller, or kubelet, would look at again only after a while."""
         change = {"metadata": {"annotations": {_WOKEN: str(time.time_ns())}}}
         with suppress(BuildwrightError):
-            await self._cluster.patch(self._fleet.kind, self._fleet.name, change)
+            await self._cluster.patch(kind, name, change)

@@ -19,6 +19,10 @@ _TIME = re.compile(r'\btime="[^"]*" ?|^\S*\d\d:\d\d:\d\d\S* ')
 _FRAME = re.compile(r"^\s+\S+\.(go|s):\d+$|^[\w./@*()-]+\.[\w.*()-]+$")
 """A line of a Go stack trace."""
 _CAUSE = re.compile(r"^(buildkitd|toml): |^panic: |^fatal error: |level=(fatal|error)|exec format error")
+_FOR_GOOD = re.compile(
+    r"^buildkitd: (flag (provided|needs)|invalid .*\bvalue |toml: |strconv\.|addr .* not supported)"
+)
+"""What a daemon says of its flags and its configuration before it looks at anything else: it will say so again."""
 _OTHER_ARCHITECTURE = "exec format error"
 
 
@@ -40,31 +44,47 @@ class Crashes:
     """Whether the logs are fed, so that a verdict waits for them."""
     _ends: dict[Run, tuple[int | None, str, str]] = field(default_factory=dict)
     _logs: dict[Run, tuple[str, ...]] = field(default_factory=dict)
-    _asked: set[Run] = field(default_factory=set)
+    _asked: dict[Run, bool] = field(default_factory=dict)
+    """Whether they were `past` when they were asked for."""
+    _past: set[Run] = field(default_factory=set)
 
     def feed(self, pod: Pod) -> None:
+        """Kubelet does not report every state: one may tell of two runs that have ended."""
         for container in pod.containers:
+            last = _run(pod, container)
             if container.exit_code is not None:
-                end = (container.exit_code, container.ended, container.message)
-            elif container.last_exit_code is not None:
-                end = (container.last_exit_code, container.last_ended, container.last_message)
-            else:
-                continue
-            if not container.init or end[0] != 0:
-                self._ends.setdefault(_run(pod, container), end)
+                self._end(container, last, container.exit_code, container.ended, container.message)
+                last = Run(last.pod, last.container, last.number - 1)
+            if container.last_exit_code is not None and last.number >= 0:
+                self._end(container, last, container.last_exit_code, container.last_ended, container.last_message)
+            self._past = {run for run in self._past if (run.pod, run.container) != (last.pod, last.container)}
+            if container.restarts and not container.waiting:
+                self._past.add(Run(pod.name, container.name, container.restarts - 1))
+
+    def _end(self, container: Container, run: Run, code: int, reason: str, message: str) -> None:
+        if not container.init or code != 0:
+            self._ends.setdefault(run, (code, reason, message))
+
+    def past(self, run: Run) -> bool:
+        """Whether another run has begun, so that the log is that of the one before."""
+        return run in self._past
 
     def unread(self) -> list[Run]:
-        """The runs whose logs would help, each once."""
-        found = [run for run in self._ends if run not in self._asked]
-        self._asked.update(found)
+        """The runs whose logs would help, each once; again one that was empty, since another run had just begun."""
+        found = [run for run in self._ends if run not in self._asked or self._missed(run)]
+        self._asked.update((run, self.past(run)) for run in found)
         return found
+
+    def _missed(self, run: Run) -> bool:
+        return not self._asked[run] and self.past(run) and not self._logs.get(run, ("",))
 
     def read(self, run: Run, lines: Sequence[str]) -> list[str]:
         """Take the last lines of a run's log, none when they cannot be had; returns what is new to the reader."""
         self._logs[run] = tuple(line for line in lines if line.strip() and not _FRAME.search(line))
-        before = self._logs.get(Run(run.pod, run.container, run.number - 1), ())
-        if _timeless(before) == _timeless(self._logs[run]):
-            return []
+        for beside in (-1, 1):
+            other = self._logs.get(Run(run.pod, run.container, run.number + beside), ())
+            if _timeless(other) == _timeless(self._logs[run]):
+                return []
         return list(self._logs[run][: self._cause(run) + 1][-_SHOWN:])
 
     def verdict(self, pod: Pod, container: Container) -> str:
@@ -76,8 +96,9 @@ class Crashes:
             return ""
         code, reason, message = self._ends[run]
         said = flat(message) if reason == "StartError" else self.words(run)
+        times = f"{run.number + 1} times, last " if run.number else ""
         return (
-            f"has container {container.name} that ended {run.number + 1} times, last with {ended(code, reason)}"
+            f"has container {container.name} that ended {times}with {ended(code, reason)}"
             + (f', saying "{said}"' if said else "")
             + f": {self._remedy(container, reason, said)}"
         )
@@ -93,7 +114,9 @@ class Crashes:
         return next((at for at in reversed(range(len(lines))) if _CAUSE.search(lines[at])), len(lines) - 1)
 
     def _certain(self, run: Run) -> bool:
-        """Whether it has ended twice in the same way, which a third time would not change."""
+        """Whether it has ended in a way, or twice in the same way, that a further time would not change."""
+        if run.container == CONTAINER and _FOR_GOOD.search(self.words(run)):
+            return True
         before = Run(run.pod, run.container, run.number - 1)
         if self._ends.get(before, (None, "", ""))[:2] != self._ends[run][:2]:
             return False

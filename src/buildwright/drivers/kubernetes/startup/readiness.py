@@ -22,6 +22,8 @@ AUTOSCALER = 15.0
 """Seconds within which an autoscaler says what it does about a pod that fits nowhere."""
 DOUBT = 3.0
 """Seconds for a refusal that is older than the wait to be taken back."""
+UNPROBED = 0.7
+"""Seconds that a pod that runs has to become ready before kubelet is made to look at it."""
 _SCALES = ("TriggeredScaleUp", "Nominated")
 _SCALES_NOT = ("NotTriggerScaleUp",)
 _FAILED_PODS = 3
@@ -61,6 +63,8 @@ class Boot:
     _failed: dict[str, str] = field(default_factory=dict)
     _taints: tuple[Taint, ...] = ()
     _puzzle: tuple[str, ...] = ()
+    _overlooked: tuple[str, ...] = ()
+    _shown: set[str] = field(default_factory=set)
     _said: dict[str, str] = field(default_factory=dict)
     _pulls: Pulls = field(default_factory=Pulls)
     _crashes: Crashes = field(init=False)
@@ -99,6 +103,16 @@ class Boot:
         self._puzzle = said
         return puzzled
 
+    def overlooked(self) -> list[str]:
+        """Names of pods that run and have not become ready soon, each once.
+
+        Kubelet asks a container for its readiness when it starts, and sometimes too early: then again only after a
+        period, unless its pod changes.
+        """
+        found = [name for name in self._overlooked if name not in self._shown]
+        self._shown.update(found)
+        return found
+
     def feed_taints(self, taints: Sequence[Taint]) -> None:
         self._taints = tuple(taints)
         self.judge()
@@ -111,6 +125,10 @@ class Boot:
     def unread(self) -> list[Run]:
         """Runs of containers whose last lines shall be fed by `feed_log`."""
         return self._crashes.unread()
+
+    def past(self, run: Run) -> bool:
+        """Whether another run of its container has begun."""
+        return self._crashes.past(run)
 
     def feed_log(self, run: Run, lines: Sequence[str]) -> list[str]:
         """Take a log's last lines, none when they cannot be had; returns those worth showing."""
@@ -129,6 +147,8 @@ class Boot:
         self.ready = sum(pod.ready for pod in self._pods) >= self.want
         with self._patience.asked():
             self.hopeless = "" if self.ready else self._why_hopeless()
+            running = [pod.name for pod in self._pods if pod.running and not pod.ready]
+            self._overlooked = tuple(name for name in running if self._patience.over(f"{name} unprobed", UNPROBED))
 
     def news(self) -> list[str]:
         """What is new since the last call, in one line each: states of pods, and events that tell more."""
