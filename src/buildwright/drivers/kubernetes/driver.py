@@ -95,13 +95,15 @@ class KubernetesDriver:
 
     async def _boot(self, cluster: Cluster, found: Object | None, sink: StatusSink) -> None:
         from buildwright.drivers.kubernetes.lifecycle import objects
-        from buildwright.drivers.kubernetes.startup import boot
 
         options = self._fleet.options
         with step(sink, "[internal] booting buildkit") as shown:
             for attempt in range(_ATTEMPTS):
                 waking = partial(objects.wake, cluster, self._fleet, found)
                 want = await repeated(waking) if options.managed else 1
+                # It is loaded while the pods begin.
+                from buildwright.drivers.kubernetes.startup import boot
+
                 try:
                     with shown.part(f"waiting for {want} pods to be ready, timeout: {human(options.timeout)}"):
                         await boot.wait(cluster, self._fleet, want, shown, made=found is None)

@@ -151,6 +151,21 @@ def test_without_the_right_to_events_a_start_goes_without(tmp_path: Path, verb: 
     run(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("managed", [True, False])
+def test_a_pod_of_ours_that_kubelet_overlooked_is_changed(tmp_path: Path, managed: bool) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        template = {"metadata": {"labels": {"its": "x", "app": "b0"}}, "spec": {"containers": []}}
+        server.controller = lambda workload: None
+        server.put("pods", pod("b0-x", template, ready=False))
+        with pytest.raises(NotReadyError):
+            await driver.start(Sink())
+        metadata = server.objects["pods", "default", "b0-x"]["metadata"]
+        assert ("buildwright/woken" in metadata.get("annotations", ())) is managed
+
+    others = {} if managed else {"managed": "false", "labels": "its=x"}
+    run(tmp_path, scenario, timeout="1500ms", **others)
+
+
 def test_a_stateful_set_that_was_refused_is_asked_to_try_again(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, driver: Driver) -> None:
         server.controller = lambda workload: None

@@ -40,6 +40,21 @@ def test_a_node_is_ready_when_enough_pods_are() -> None:
     assert boot.ready
 
 
+def test_a_pod_that_kubelet_overlooks_is_told_once() -> None:
+    clock = Clock()
+    boot = Boot(want=1, clock=clock)
+    boot.feed_pods([starting()])
+    assert (boot.overlooked(), boot.due) == ([], None)
+    boot.feed_pods([replace(ready(), conditions={})])
+    assert boot.overlooked() == []
+    clock.now += boot.due or 0
+    boot.judge()
+    assert boot.overlooked() == ["b0-x"]
+    clock.now += 60
+    boot.judge()
+    assert boot.overlooked() == []
+
+
 def test_pods_that_a_workload_still_counts_while_they_leave_are_not_ready() -> None:
     boot = Boot(want=1)
     boot.feed_workload(Workload(name="b0", replicas=1, ready=1))

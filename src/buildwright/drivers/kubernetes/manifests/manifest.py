@@ -2,7 +2,8 @@
 
 The form is that of buildx (driver/kubernetes/manifest), so that either tool uses what the other made. It differs:
 the readiness probe waits for the daemon, so that no period is lost; ephemeral-storage requests are requests; a
-rootless daemon is told where its configuration is; a claim leaves other mounts alone; private keys are in Secrets.
+rootless daemon is told where its configuration is; a claim leaves other mounts alone; private keys are in Secrets; no
+token of the namespace's own account is mounted.
 """
 
 from __future__ import annotations
@@ -216,6 +217,8 @@ def _pod(name: str, node: Node, options: Options, *, apparmor_field: bool) -> Ma
             ],
             terminationGracePeriodSeconds=drain.grace(options.drain),
         ),
+        # A daemon has no use for the cluster's API, and a pod without volumes starts a third of a second sooner.
+        **({} if options.service_account else {"automountServiceAccountToken": False}),
         "containers": [container],
         **_given(volumes=volumes),
     }

@@ -64,7 +64,7 @@ class Boot:
     _taints: tuple[Taint, ...] = ()
     _puzzle: tuple[str, ...] = ()
     _overlooked: tuple[str, ...] = ()
-    _shown: set[str] = field(default_factory=set)
+    _nudged: set[str] = field(default_factory=set)
     _said: dict[str, str] = field(default_factory=dict)
     _pulls: Pulls = field(default_factory=Pulls)
     _crashes: Crashes = field(init=False)
@@ -109,8 +109,8 @@ class Boot:
         Kubelet asks a container for its readiness when it starts, and sometimes too early: then again only after a
         period, unless its pod changes.
         """
-        found = [name for name in self._overlooked if name not in self._shown]
-        self._shown.update(found)
+        found = [name for name in self._overlooked if name not in self._nudged]
+        self._nudged.update(found)
         return found
 
     def feed_taints(self, taints: Sequence[Taint]) -> None:
