@@ -205,9 +205,11 @@ def test_an_interrupt_at_a_question_removes_nothing(start: Start) -> None:
         while b"[y/N]" not in said:
             said += os.read(ours, 1 << 16)
         process.send_signal(signal.SIGINT)
+        while not said.endswith(b"SIGINT\r\n"):
+            said += os.read(ours, 1 << 16)
         assert process.wait(SOON) == INTERRUPTED
-        said += os.read(ours, 1 << 16)
     os.close(ours)
+    assert said.endswith(b"[y/N] \r\nERROR: canceled by SIGINT\r\n")
     assert b"Traceback" not in said
     assert b"deployment/kube0" in said
     start.kubectl("get", *name)

@@ -24,5 +24,9 @@ async def confirmed(what: str, out: TextIO, context: Context) -> bool:
 
     out.write(f"WARNING! {what} Are you sure you want to continue? [y/N] ")
     out.flush()
-    answer = await asyncio.to_thread(context.stdin.readline)
+    try:
+        answer = await asyncio.to_thread(context.stdin.readline)
+    except asyncio.CancelledError:
+        out.write("\n")  # what is said next is no answer
+        raise
     return answer.strip().lower() == "y"
