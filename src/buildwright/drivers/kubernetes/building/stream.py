@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from buildwright.drivers.kubernetes.building.death import Death, cut, death, node_lost, silent
 from buildwright.drivers.kubernetes.building.inquiry import Answer, inquire
@@ -18,6 +18,8 @@ from buildwright.kube.follow import follow
 from buildwright.kube.objects import Pod
 from buildwright.wire.stream import Buffer
 
+WATCHING = 0.5
+"""Seconds after which the pod is watched, unless the stream ends before: a build that is all cached asks less."""
 LEAVING = 3.0
 """Seconds that a build may still use a pod that is being deleted: what is about to end, ends well."""
 LEARNING = 3.5
@@ -73,6 +75,7 @@ class PodStream:
         self._asked = 0.0
         """When something was first written after what last arrived."""
         self._closed = False
+        self._broken = asyncio.Event()
         self._watch = asyncio.create_task(self._follow(), name=f"watch of pod {pod.name}")
         self._reading = asyncio.create_task(self._tail.run(), name=f"log of pod {pod.name}")
         self._tasks = [
@@ -142,6 +145,7 @@ class PodStream:
         return self._death
 
     async def _find_out(self, error: ConnectionLostError) -> Death:
+        self._broken.set()
         asking = asyncio.create_task(self._inquire(), name=f"inquiry about pod {self._pod.name}")
         try:
             async with asyncio.timeout(LEARNING):
@@ -180,6 +184,9 @@ class PodStream:
 
         It gets no more when it cannot be watched any longer.
         """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WATCHING):
+                await self._broken.wait()
         try:
             async with asyncio.timeout(None) as patience:
                 while True:
