@@ -327,6 +327,28 @@ def test_builds_in_former_pods_are_told_and_not_waited_for(tmp_path: Path) -> No
     on(tmp_path, scenario)
 
 
+def test_a_pod_too_many_with_a_volume_is_not_waited_for(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        def shrink(workload: Any) -> None:
+            former = bed.get("pods", "b0-1")
+            former["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 605}
+            former["spec"]["containers"][0]["lifecycle"] = {"preStop": {"exec": {"command": ["wait"]}}}
+            bed.server.put("pods", former)
+
+        bed.server.controller = shrink
+        update = bed.changed(replicas="1")
+        await update.plan()
+        await update.apply()
+        assert bed.get("statefulsets")["status"]["replicas"] == 2
+        sink = Sink()
+        async with asyncio.timeout(20):
+            await update.follow(sink)
+        said = b"".join(log.data for shown in sink.updates for log in shown.logs).decode()
+        assert "1 former pod takes no new builds" in said
+
+    on(tmp_path, scenario, **CLAIMED)
+
+
 def test_one_more_pod_that_cannot_be_ready_says_nothing_of_former_ones(tmp_path: Path) -> None:
     async def scenario(bed: Bed) -> None:
         def grow(workload: Any) -> None:

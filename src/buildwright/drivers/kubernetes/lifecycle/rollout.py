@@ -94,15 +94,15 @@ async def _wait(cluster: Cluster, fleet: Fleet, want: int, former: Former, shown
         settling = group.create_task(_failure(_settle(cluster, fleet)))
         booting = group.create_task(_failure(boot.wait(cluster, fleet, want, shown, fresh)))
         await asyncio.wait((settling, booting), return_when=asyncio.FIRST_COMPLETED)
+        over = [settling]
         if not settling.done() and booting.result() is None:
             # All new pods are ready; the former ones are yet to be let go.
-            await asyncio.wait((settling,), timeout=fleet.options.timeout)
-        ended = next(
-            (task for task in (settling, booting) if task.done() and (task is settling or task.result())), None
-        )
+            over.append(group.create_task(_failure(_let_go(cluster, fleet, want))))
+            await asyncio.wait(over, timeout=fleet.options.timeout, return_when=asyncio.FIRST_COMPLETED)
+        ended = next((task for task in (*over, booting) if task.done() and (task in over or task.result())), None)
         failure = ended.result() if ended else NotReadyError(f"node {fleet.node.name} does not let former pods go")
-        settling.cancel()
-        booting.cancel()
+        for task in (*over, booting):
+            task.cancel()
     if failure is None:
         return
     if not isinstance(failure, NotReadyError) or not former.uids:
@@ -115,6 +115,15 @@ async def _settle(cluster: Cluster, fleet: Fleet) -> None:
     async with aclosing(states_of(cluster, fleet.kind, name=fleet.name)) as states:
         async for items in states:
             if any(settled(item) for item in items):
+                return
+
+
+async def _let_go(cluster: Cluster, fleet: Fleet, want: int) -> None:
+    """Until no more than `want` pods are to stay. A StatefulSet counts those that are being deleted to their end."""
+    async with aclosing(states_of(cluster, POD, labels=fleet.labels)) as states:
+        async for items in states:
+            staying = [pod for pod in map(Pod.read, items) if pod.phase not in ("Failed", "Succeeded")]
+            if sum(not pod.terminating for pod in staying) <= want:
                 return
 
 
