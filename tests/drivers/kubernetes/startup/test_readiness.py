@@ -70,6 +70,15 @@ def test_an_image_that_may_not_be_pulled_is_hopeless_at_the_first_back_off() -> 
     assert "pull access denied" in boot.hopeless
 
 
+def test_a_pull_secret_that_is_not_there_is_named() -> None:
+    boot = Boot(want=1)
+    told = "Unable to retrieve some image pull secrets (nosuch); attempting to pull the image may not succeed."
+    boot.feed_events([event("FailedToRetrieveImagePullSecret", told, uid="")])
+    for reason in ("ErrImagePull", "ImagePullBackOff"):
+        boot.feed_pods([starting(waiting(reason, DENIED))])
+    assert "the secret nosuch is not there: make it, or change the driver option imagepullsecrets" in boot.hopeless
+
+
 def test_an_image_that_does_not_exist_is_hopeless_at_once() -> None:
     boot = Boot(want=1)
     boot.feed_pods([starting(waiting("ErrImagePull", NOT_FOUND))])

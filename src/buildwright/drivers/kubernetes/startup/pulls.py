@@ -31,8 +31,11 @@ class Pulls:
                 self._errors[key] = container.message
             self._states[key] = container.waiting
 
-    def verdict(self, pod: Pod, container: Container) -> str:
-        """Why the image will not come, as words that follow the pod's name; "" as long as it may."""
+    def verdict(self, pod: Pod, container: Container, absent_secrets: str = "") -> str:
+        """Why the image will not come, as words that follow the pod's name; "" as long as it may.
+
+        `absent_secrets` are names of pull secrets that the pod refers to and that are not there.
+        """
         if container.waiting not in _PULLING:
             return ""
         key = _key(pod, container)
@@ -42,13 +45,15 @@ class Pulls:
         absent = _NO_SUCH_IMAGE.search(error) or _NO_PLATFORM.search(error)
         if not (tried or refused or absent):
             return ""
-        return f"cannot pull its image ({flat(error)}): {_remedy(container, error)}"
+        return f"cannot pull its image ({flat(error)}): {_remedy(container, error, absent_secrets)}"
 
 
-def _remedy(container: Container, error: str) -> str:
+def _remedy(container: Container, error: str, absent_secrets: str) -> str:
     option = "qemu.image" if container.init and container.name == "qemu" else "image"
     if _NO_PLATFORM.search(error):
         return f"check the driver option {option}, or choose nodes it is for by nodeselector=kubernetes.io/arch=..."
+    if _NOT_ALLOWED.search(error) and absent_secrets:
+        return f"the secret {absent_secrets} is not there: make it, or change the driver option imagepullsecrets"
     if _NOT_ALLOWED.search(error):
         return f"check the driver option {option}, and give a secret that may pull it by imagepullsecrets"
     if _NO_SUCH_IMAGE.search(error):

@@ -26,6 +26,8 @@ UNPROBED = 0.7
 """Seconds that a pod that runs has to become ready before kubelet is made to look at it."""
 _SCALES = ("TriggeredScaleUp", "Nominated")
 _SCALES_NOT = ("NotTriggerScaleUp",)
+_NO_PULL_SECRET = "FailedToRetrieveImagePullSecret"
+_IN_BRACKETS = re.compile(r"\(([^)]+)\)")
 _FAILED_PODS = 3
 _CLAIM_KIND = "PersistentVolumeClaim"
 _ABSENT = re.compile(r'(secret|configmap) "[^"]*" not found|references non-existent')
@@ -239,7 +241,15 @@ class Boot:
         return refusal.read(message, self.options, self.namespace)
 
     def _stuck(self, pod: Pod, container: Container) -> str:
-        return self._pulls.verdict(pod, container) or _uncreatable(container) or self._crashes.verdict(pod, container)
+        said = self._tidings.about(
+            lambda event: self._is_of(event, pod) and event.reason == _NO_PULL_SECRET, past=True
+        )
+        absent = next((found[1] for event in said if (found := _IN_BRACKETS.search(event.message))), "")
+        return (
+            self._pulls.verdict(pod, container, absent)
+            or _uncreatable(container)
+            or self._crashes.verdict(pod, container)
+        )
 
     def _misfit(self, pod: Pod) -> scheduling.Misfit | None:
         status, _, message = pod.conditions.get("PodScheduled", ("", "", ""))
