@@ -19,11 +19,11 @@ from buildwright.builders.store import Store
 from buildwright.drivers.steps import Unseen
 from buildwright.model.node import Builder, Node
 from buildwright.model.request import BuildRequest
-from buildwright.model.solve import BuildResult
 from buildwright.model.status import StatusSink, StatusUpdate
 
 if TYPE_CHECKING:
     from buildwright.client.client import Client
+    from buildwright.model.solve import BuildResult
     from buildwright.model.worker import Worker
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from buildwright.build.specs import is_true
 from buildwright.drivers.driver import Traits
 from buildwright.errors import OutputError, UsageError
 from buildwright.model.reference import check_reference
 from buildwright.model.request import BuildRequest, Output
-from buildwright.model.solve import Exporter
+
+if TYPE_CHECKING:
+    from buildwright.model.solve import Exporter
 
 _IMAGE_TYPES = ("image", "oci", "docker")
 
@@ -55,6 +58,8 @@ def resolve_outputs(request: BuildRequest, traits: Traits) -> tuple[Output, ...]
 
 
 def exporters(outputs: Iterable[Output]) -> tuple[Exporter, ...]:
+    from buildwright.model.solve import Exporter
+
     return tuple(Exporter(type=output.type, attrs=output.attrs) for output in outputs)
 
 

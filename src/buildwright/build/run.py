@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from buildwright.build.context import Inputs, load_inputs
 from buildwright.build.metadata import decode_response
@@ -19,8 +20,10 @@ from buildwright.drivers.driver import Driver
 from buildwright.errors import BuildwrightError
 from buildwright.model.node import Builder
 from buildwright.model.request import BuildRequest
-from buildwright.model.solve import BuildResult
 from buildwright.model.status import StatusSink, StatusUpdate, Vertex
+
+if TYPE_CHECKING:
+    from buildwright.model.solve import BuildResult
 
 __all__ = ["Host", "run"]
 
@@ -119,6 +122,8 @@ def _vcs(request: BuildRequest, inputs: Inputs, environ: Mapping[str, str]) -> M
 
 def _result(response: Mapping[str, str], place: str, *, cache_only: bool) -> BuildResult:
     """The result that a response tells of; `place` is its reference, builder/node/ref."""
+    from buildwright.model.solve import BuildResult
+
     metadata = decode_response(response)
     metadata["buildx.build.ref"] = place
     builder, node, ref = place.rsplit("/", 2)

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from buildwright.build.attempts import Attempt, persist
 from buildwright.build.context import Inputs
@@ -17,8 +17,10 @@ from buildwright.client.session.sources import check
 from buildwright.drivers.driver import Driver
 from buildwright.errors import ConnectError, ConnectionLostError
 from buildwright.model.request import BuildRequest, Output
-from buildwright.model.solve import SolveResult
 from buildwright.model.status import StatusSink
+
+if TYPE_CHECKING:
+    from buildwright.model.solve import SolveResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
