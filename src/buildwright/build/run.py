@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,10 +15,11 @@ from buildwright.build.vcs import vcs_attributes
 from buildwright.builders.open import driver_for
 from buildwright.client.identity import new_id
 from buildwright.drivers.driver import Driver
+from buildwright.drivers.steps import step
 from buildwright.errors import BuildwrightError
 from buildwright.model.node import Builder
 from buildwright.model.request import BuildRequest
-from buildwright.model.status import StatusSink, StatusUpdate, Vertex
+from buildwright.model.status import StatusSink
 
 if TYPE_CHECKING:
     from buildwright.model.solve import BuildResult
@@ -104,14 +103,9 @@ def _usable(builder: Builder, sink: StatusSink) -> tuple[Builder, dict[str, Driv
     if not drivers:
         raise list(broken.values())[-1]
     for name, reason in broken.items():
-        _say(sink, f"[internal] building without node {name}: {reason}")
+        with step(sink, f"[internal] building without node {name}: {reason}"):
+            pass
     return replace(builder, nodes=tuple(node for node in builder.nodes if node.name in drivers)), drivers
-
-
-def _say(sink: StatusSink, name: str) -> None:
-    now = time.time_ns()
-    digest = "sha256:" + hashlib.sha256(new_id().encode()).hexdigest()
-    sink.write(StatusUpdate(vertexes=(Vertex(digest=digest, name=name, started=now, completed=now),)))
 
 
 def _vcs(request: BuildRequest, inputs: Inputs, environ: Mapping[str, str]) -> Mapping[str, str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -19,13 +16,13 @@ from buildwright.build.solving import Work, solve
 from buildwright.build.spread import of_platforms, spread
 from buildwright.build.together import gather
 from buildwright.client.client import Client
-from buildwright.client.identity import new_id
 from buildwright.drivers.driver import Driver
+from buildwright.drivers.steps import step
 from buildwright.errors import BuildwrightError, RpcError, SolveError, UsageError
 from buildwright.model.platform import Platform
 from buildwright.model.request import Output
 from buildwright.model.solve import SolveResult
-from buildwright.model.status import StatusSink, StatusUpdate, Vertex
+from buildwright.model.status import StatusSink
 from buildwright.wire.channel import Channel
 
 T = TypeVar("T")
@@ -98,7 +95,7 @@ async def solve_on_all(
         return results[0]
     from buildwright.build.merge import merge
 
-    with _vertex(sink, f"merging manifest list {push.title}"):
+    with step(sink, f"merging manifest list {push.title}"):
         merged = await merge(
             [result.exporter_response for result in results],
             push,
@@ -122,23 +119,3 @@ async def _named(where: str, work: Awaitable[T]) -> T:
         if isinstance(error, RpcError):
             error.message = error.args[0]
         raise
-
-
-@contextmanager
-def _vertex(sink: StatusSink, name: str) -> Iterator[None]:
-    """Show what is done meanwhile as a step of the build."""
-    digest = "sha256:" + hashlib.sha256(new_id().encode()).hexdigest()
-    started = time.time_ns()
-    vertex = Vertex(digest=digest, name=name, started=started)
-    sink.write(StatusUpdate(vertexes=(vertex,)))
-    error = ""
-    try:
-        yield
-    except BuildwrightError as failure:
-        error = str(failure)
-        raise
-    except BaseException:
-        error = "context canceled"
-        raise
-    finally:
-        sink.write(StatusUpdate(vertexes=(replace(vertex, completed=time.time_ns(), error=error),)))

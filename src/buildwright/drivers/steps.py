@@ -1,4 +1,4 @@
-"""What a driver does to start a daemon, as vertices of the progress display."""
+"""What is done on this side, such as starting a daemon, as vertices of the progress display."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from buildwright.model.status import StatusSink, StatusUpdate, Vertex, VertexLog, VertexStatus
+
+_CANCELED = "context canceled"
+"""BuildKit's words."""
 
 
 class Unseen:
@@ -60,6 +63,6 @@ def step(sink: StatusSink, name: str) -> Iterator[Step]:
     try:
         yield shown
     except BaseException as error:
-        shown.vertex(completed=time.time_ns(), error=str(error) or "canceled")
+        shown.vertex(completed=time.time_ns(), error=str(error) if isinstance(error, Exception) else _CANCELED)
         raise
     shown.vertex(completed=time.time_ns())

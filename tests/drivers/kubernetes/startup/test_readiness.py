@@ -79,6 +79,13 @@ def test_a_pull_secret_that_is_not_there_is_named() -> None:
     assert "the secret nosuch is not there: make it, or change the driver option imagepullsecrets" in boot.hopeless
 
 
+def test_a_pull_secret_that_may_not_is_named() -> None:
+    boot = Boot(want=1, options=parse({"imagepullsecrets": "one,two"}))
+    boot.feed_pods([starting(waiting("ErrImagePull", DENIED))])
+    boot.feed_pods([starting(waiting("ImagePullBackOff", "Back-off pulling image"))])
+    assert boot.hopeless.endswith("check the driver option image, and that the secret one or two may pull it")
+
+
 def test_an_image_that_does_not_exist_is_hopeless_at_once() -> None:
     boot = Boot(want=1)
     boot.feed_pods([starting(waiting("ErrImagePull", NOT_FOUND))])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from buildwright.drivers.kubernetes.building.lease import leases, server_time
@@ -12,6 +13,7 @@ from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.lifecycle import claims
 from buildwright.drivers.kubernetes.lifecycle.owner import Owner, join, reference
 from buildwright.drivers.kubernetes.manifests import manifest
+from buildwright.drivers.kubernetes.startup import refusal
 from buildwright.drivers.values import spoken
 from buildwright.errors import BuildwrightError, ClusterError, NotReadyError
 from buildwright.kube.api import (
@@ -44,19 +46,31 @@ async def create(cluster: Cluster, fleet: Fleet, anew: Object | None = None) -> 
     owners = [await owner.reference(cluster)] if owner else workload["metadata"].get("ownerReferences", [])
     maps: Sequence[Mapping[str, Any]] = manifest.config_maps(fleet.name, fleet.node, fleet.options)
     secrets = manifest.secrets(fleet.name, fleet.node, fleet.options)
-    if maps or secrets:
-        # A workload that is refused shall leave no files behind.
-        await cluster.create(_owned(workload, owners), fleet.kind, dry_run=True)
-    for kind, items in ((CONFIG_MAP, maps), (SECRET, secrets)):
-        for item in items:
-            await _place(cluster, kind, _owned(item, owners))
-    made = await _make(cluster, fleet, _owned(workload, owners))
+    with _advised(cluster, fleet):
+        if maps or secrets:
+            # A workload that is refused shall leave no files behind.
+            await cluster.create(_owned(workload, owners), fleet.kind, dry_run=True)
+        for kind, items in ((CONFIG_MAP, maps), (SECRET, secrets)):
+            for item in items:
+                await _place(cluster, kind, _owned(item, owners))
+        made = await _make(cluster, fleet, _owned(workload, owners))
     # A removal that was under way may have taken some of them along.
     await _restore(cluster, fleet, owners)
     for kind, items in ((CONFIG_MAP, maps), (SECRET, secrets)):
         for item in items:
             await _hand_over(cluster, kind, item["metadata"]["name"], reference(fleet.kind, made))
     await _budget(cluster, fleet, reference(fleet.kind, made))
+
+
+@contextmanager
+def _advised(cluster: Cluster, fleet: Fleet) -> Iterator[None]:
+    """Say what to do when quotas, policies or webhooks refuse an object."""
+    try:
+        yield
+    except ClusterError as error:
+        if remedy := refusal.remedy(str(error), fleet.options, cluster.namespace):
+            error.args = (f"{error}: {remedy}", *error.args[1:])
+        raise
 
 
 async def _place(cluster: Cluster, kind: Kind, item: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from buildwright.drivers.kubernetes.startup.words import flat
@@ -31,10 +32,10 @@ class Pulls:
                 self._errors[key] = container.message
             self._states[key] = container.waiting
 
-    def verdict(self, pod: Pod, container: Container, absent_secrets: str = "") -> str:
+    def verdict(self, pod: Pod, container: Container, secrets: Sequence[str] = (), absent: str = "") -> str:
         """Why the image will not come, as words that follow the pod's name; "" as long as it may.
 
-        `absent_secrets` are names of pull secrets that the pod refers to and that are not there.
+        `secrets` are the pull secrets that were given, `absent` the names of those that are not there.
         """
         if container.waiting not in _PULLING:
             return ""
@@ -42,18 +43,20 @@ class Pulls:
         error = self._errors.get(key) or container.message
         tried = self._attempts.get(key, 0) >= _ATTEMPTS
         refused = container.waiting == "ImagePullBackOff" and _NOT_ALLOWED.search(error)
-        absent = _NO_SUCH_IMAGE.search(error) or _NO_PLATFORM.search(error)
-        if not (tried or refused or absent):
+        missing = _NO_SUCH_IMAGE.search(error) or _NO_PLATFORM.search(error)
+        if not (tried or refused or missing):
             return ""
-        return f"cannot pull its image ({flat(error)}): {_remedy(container, error, absent_secrets)}"
+        return f"cannot pull its image ({flat(error)}): {_remedy(container, error, secrets, absent)}"
 
 
-def _remedy(container: Container, error: str, absent_secrets: str) -> str:
+def _remedy(container: Container, error: str, secrets: Sequence[str], absent: str) -> str:
     option = "qemu.image" if container.init and container.name == "qemu" else "image"
     if _NO_PLATFORM.search(error):
         return f"check the driver option {option}, or choose nodes it is for by nodeselector=kubernetes.io/arch=..."
-    if _NOT_ALLOWED.search(error) and absent_secrets:
-        return f"the secret {absent_secrets} is not there: make it, or change the driver option imagepullsecrets"
+    if _NOT_ALLOWED.search(error) and absent:
+        return f"the secret {absent} is not there: make it, or change the driver option imagepullsecrets"
+    if _NOT_ALLOWED.search(error) and secrets:
+        return f"check the driver option {option}, and that the secret {' or '.join(secrets)} may pull it"
     if _NOT_ALLOWED.search(error):
         return f"check the driver option {option}, and give a secret that may pull it by imagepullsecrets"
     if _NO_SUCH_IMAGE.search(error):

@@ -246,7 +246,7 @@ class Boot:
         )
         absent = next((found[1] for event in said if (found := _IN_BRACKETS.search(event.message))), "")
         return (
-            self._pulls.verdict(pod, container, absent)
+            self._pulls.verdict(pod, container, self.options.pull_secrets, absent)
             or _uncreatable(container)
             or self._crashes.verdict(pod, container)
         )

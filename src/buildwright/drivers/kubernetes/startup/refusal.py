@@ -46,11 +46,14 @@ def read(message: str, options: Options, namespace: str) -> Refusal:
     final = bool(_REFUSED.search(said)) and not _MAY_PASS.search(said)
     if f'serviceaccount "{options.service_account or "default"}" not found' in said and not options.service_account:
         final = False  # a namespace's own account comes a moment after the namespace
-    remedy = next(
-        (tell(found, options, namespace) for pattern, tell in _REMEDIES if (found := pattern.search(said))), ""
-    )
     crowded = "exceeded quota" in said and not re.search(r"used: pods=0\b", said)
-    return Refusal(said, remedy or "ask who administers the cluster", final, crowded)
+    return Refusal(said, remedy(said, options, namespace) or "ask who administers the cluster", final, crowded)
+
+
+def remedy(said: str, options: Options, namespace: str) -> str:
+    """What to do about a refusal, "" when its words are none that are known."""
+    found = ((pattern.search(said), tell) for pattern, tell in _REMEDIES)
+    return next((tell(words, options, namespace) for words, tell in found if words), "")
 
 
 def _must_specify(found: re.Match[str], options: Options, namespace: str) -> str:
