@@ -133,7 +133,7 @@ class Fleet:
         return context
 
     def lose(self, argv: Sequence[str | Path], env: Mapping[str, str]) -> Cost:
-        """Delete the pod in the middle of a build; the clock runs from then until the program ends by itself.
+        """Delete the pod in the middle of a build; the clock runs from that command until the program ends by itself.
 
         One that has not ended after HANGS seconds is killed, and counts with these.
         """
@@ -142,8 +142,8 @@ class Fleet:
             assert process.stderr is not None
             if not any("tick-2-" in line and "RUN" not in line for line in process.stderr):
                 raise RunError(f"{' '.join(words)} ended before its pod was deleted")
-            output(*self.kubectl, "delete", "pod", "-l", "app=fleet0", "--force", "--grace-period=0")
             begin = time.monotonic()
+            output(*self.kubectl, "delete", "pod", "-l", "app=fleet0", "--force", "--grace-period=0")
             try:
                 process.communicate(timeout=HANGS)
             except subprocess.TimeoutExpired:

@@ -127,7 +127,7 @@ class WebSocket:
     def _write(self, kind: int, payload: Buffer) -> None:
         if self.transport.is_closing():
             raise EndedError("the connection is closed")
-        self._writer.write(frame(kind, payload))
+        self._writer.writelines(frame(kind, payload))
 
     async def _drain(self) -> None:
         try:
@@ -195,8 +195,8 @@ class Frames:
             return first, bytes(view[at : at + size])
 
 
-def frame(kind: int, payload: Buffer) -> bytes:
-    """A whole message, or control frame, as a client sends it."""
+def frame(kind: int, payload: Buffer) -> tuple[bytes, ...]:
+    """A whole message, or control frame, as a client sends it; a large one in two parts, to spare a copy."""
     size = len(payload)
     if size < 126:
         length = bytes((_MASKED | size,))
@@ -205,7 +205,8 @@ def frame(kind: int, payload: Buffer) -> bytes:
     else:
         length = bytes((_MASKED | 127,)) + size.to_bytes(8)
     key = os.urandom(4)
-    return b"".join((bytes((_FINAL | kind,)), length, key, _masked(payload, key)))
+    head, masked = b"".join((bytes((_FINAL | kind,)), length, key)), _masked(payload, key)
+    return (head, masked) if size > _LITTLE else (head + masked,)
 
 
 def _masked(data: Buffer, key: bytes) -> bytes:
