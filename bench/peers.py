@@ -133,7 +133,7 @@ class Fleet:
         return context
 
     def lose(self, argv: Sequence[str | Path], env: Mapping[str, str]) -> Cost:
-        """Delete the pod in the middle of a build; the clock runs from that command until the program ends by itself.
+        """Delete the pod in the middle of a build; the clock runs from that command to the program's end by itself.
 
         One that has not ended after HANGS seconds is killed, and counts with these.
         """

@@ -107,7 +107,9 @@ def test_what_buildx_does_not_know_of_goes_with_the_workload(tmp_path: Path) -> 
 def test_a_policy_that_refuses_the_workload_is_told_with_what_to_do(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, driver: Driver) -> None:
         said = "ValidatingAdmissionPolicy 'small' with binding 'small' denied request: no such image"
-        server.refuse["create", "deployments"] = Refusal(422, "Invalid", f'deployments.apps "b0" is forbidden: {said}')
+        server.refuse["create", "deployments"] = Refusal(
+            422, "Invalid", f'deployments.apps "b0" is forbidden: {said}'
+        )
         with pytest.raises(ClusterError, match=r"denied request: no such image: adapt the pods to that rule"):
             await driver.start(Sink())
 
