@@ -61,6 +61,7 @@ def test_a_claim_grows_where_its_class_allows_it(
         return
     assert grown.returncode == 0, grown.stderr
     assert asked == "2Gi"
+    assert f"still as large as before: {CLAIM}; what provides their volumes" in grown.stderr, "nobody resizes here"
     assert get("statefulset/kube0", ".spec.volumeClaimTemplates[0].spec.resources.requests.storage") == "2Gi"
     assert get("statefulset/kube0", ".metadata.uid") != workload, "the size of a StatefulSet's claims is for good"
     assert get("pod/kube0-0", ".metadata.uid") == pod

@@ -208,6 +208,20 @@ def test_larger_claims_are_asked_for_and_the_workload_made_anew(tmp_path: Path) 
     on(tmp_path, scenario, **CLAIMED)
 
 
+def test_volumes_that_do_not_follow_their_claims_are_told(tmp_path: Path) -> None:
+    async def scenario(bed: Bed) -> None:
+        update, sink = bed.changed(**{"persistent-volume-claim.requests.storage": "2Gi"}), Sink()
+        await update.plan()
+        await update.apply()
+        for number, size in ((0, "1Gi"), (1, "2Gi")):
+            claim = bed.get("persistentvolumeclaims", f"buildkitd-b0-{number}")
+            bed.server.put("persistentvolumeclaims", {**claim, "status": {"capacity": {"storage": size}}})
+        await update.follow(sink)
+        assert sink.vertexes[-1].startswith("[internal] still as large as before: buildkitd-b0-0; what")
+
+    on(tmp_path, scenario, **CLAIMED)
+
+
 def test_a_builder_whose_claims_grow_belongs_to_whom_it_did_also_when_that_is_not_here(tmp_path: Path) -> None:
     async def scenario(bed: Bed) -> None:
         owners = [{"apiVersion": "v1", "kind": "Pod", "name": "ci-1", "uid": "u1"}]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 
+from buildwright.drivers.kubernetes import quantity
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.manifests import manifest
 from buildwright.errors import ClusterError, NotReadyError
@@ -70,6 +71,16 @@ async def _retain(cluster: Cluster, fleet: Fleet) -> None:
             f"the volume claims of {fleet.name} would go with it: its controller has not answered for "
             f"{_PATIENCE:.0f} seconds; try again"
         ) from None
+
+
+async def not_grown(cluster: Cluster, fleet: Fleet) -> list[str]:
+    """Names of the node's claims whose volumes are smaller than what is asked for by now."""
+    return [
+        item["metadata"]["name"]
+        for item in await of(cluster, fleet)
+        if (now := item.get("status", {}).get("capacity", {}).get("storage"))
+        and quantity.parse(now) < quantity.parse(item["spec"]["resources"]["requests"]["storage"])
+    ]
 
 
 async def of(cluster: Cluster, fleet: Fleet) -> list[Object]:

@@ -17,6 +17,7 @@ from buildwright.drivers.kubernetes.lifecycle.difference import difference, mark
 from buildwright.drivers.kubernetes.lifecycle.owner import reference
 from buildwright.drivers.kubernetes.manifests import manifest
 from buildwright.drivers.kubernetes.options import CLAIM as CLAIM_OPTION
+from buildwright.drivers.steps import step
 from buildwright.drivers.update import Update
 from buildwright.errors import ClusterError, DriverOptionError
 from buildwright.kube.api import (
@@ -102,6 +103,10 @@ class Reconciliation:
             await rollout.follow(cluster, self._after, self._former, sink)
             for kind, name in self._leftovers:
                 await cluster.delete(kind, name)
+            if self._claims and (small := await claims.not_grown(cluster, self._after)):
+                told = f"still as large as before: {', '.join(small)}"
+                with step(sink, f"[internal] {told}; what provides their volumes enlarges them later, or never"):
+                    pass
 
     # --- what shall be -----------------------------------------------------------------------------------------
 
