@@ -14,7 +14,7 @@ from buildwright.kube import exec as pod_exec
 from buildwright.kube.api import Cluster
 from buildwright.kube.config import load
 from buildwright.kube.exec import ExecStream
-from buildwright.kube.frames import V4, V5
+from buildwright.kube.frames import V4, V5, ExecEnd
 from buildwright.testing.kube import ApiServer, Refusal, pod
 from buildwright.wire.stream import ByteStream
 
@@ -124,6 +124,18 @@ def test_a_cut_connection_ends_read_and_write(tmp_path: Path) -> None:
         with pytest.raises(ConnectionLostError) as caught:
             await stream.read()
         return str(caught.value)
+
+    run(tmp_path, scenario)
+
+
+def test_the_end_of_the_command_is_told_however_late_somebody_asks(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        stream = await connect(cluster)
+        stream._output.end = ExecEnd(success=False, exit_code=137)
+        stream.fail(ConnectionLostError("the connection has gone silent"))
+        with pytest.raises(ConnectionLostError, match="ended with exit code 137"):
+            await stream.read()
+        await stream.aclose()
 
     run(tmp_path, scenario)
 

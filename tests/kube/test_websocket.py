@@ -82,13 +82,31 @@ def test_fragments_are_one_message_and_pings_between_them_are_answered() -> None
 
 def test_a_ping_waits_for_its_answer() -> None:
     async def scenario(websocket: WebSocket) -> None:
+        asking = asyncio.ensure_future(websocket.ping())
+        await asyncio.sleep(0.2)
+        assert not asking.done(), "nobody receives yet"
         receiving = asyncio.ensure_future(websocket.receive())
-        await websocket.ping()
+        await asking
         await websocket.ping()
         receiving.cancel()
         await asyncio.wait([receiving])
 
     run(echo, scenario)
+
+
+def test_a_ping_ends_with_the_connection() -> None:
+    async def handler(peer: ServerConnection) -> None:
+        peer.transport.abort()
+
+    async def scenario(websocket: WebSocket) -> None:
+        asking = asyncio.ensure_future(websocket.ping())
+        await asyncio.sleep(0)
+        with pytest.raises(EndedError):
+            await websocket.receive()
+        with pytest.raises(EndedError):
+            await asking
+
+    run(handler, scenario)
 
 
 def test_the_peer_says_why_it_ends_and_nothing_is_sent_after_that() -> None:
@@ -100,7 +118,7 @@ def test_the_peer_says_why_it_ends_and_nothing_is_sent_after_that() -> None:
         assert await websocket.receive() == b"last"
         with pytest.raises(EndedError, match=r"^it ended the stream: out of order$"):
             await websocket.receive()
-        websocket.transport.close()
+        assert not websocket.transport.is_closing()
         with pytest.raises(EndedError):
             await websocket.send(b"more")
 
@@ -136,7 +154,8 @@ def test_a_peer_that_takes_nothing_holds_the_sender_up() -> None:
         await asyncio.sleep(0.5)
         before = websocket.transport.get_write_buffer_size()
         await asyncio.sleep(0.2)
-        assert websocket.transport.get_write_buffer_size() == before
+        assert websocket.transport.get_write_buffer_size() == before > 0
+        assert not flooding.done()
         flooding.cancel()
         await asyncio.wait([flooding])
 
@@ -163,6 +182,9 @@ def test_frames_are_the_same_however_they_arrive() -> None:
         Frame(Opcode.BINARY, b"begun", fin=False).serialize(mask=False)
         + Frame(Opcode.BINARY, b"again").serialize(mask=False),
         b"\x83\x00",
+        b"\x8b\x00",
+        b"\x09\x00",
+        b"\x89\x7e" + (126).to_bytes(2) + bytes(126),
         b"\x82\x7f" + (1 << 40).to_bytes(8),
     ],
 )
@@ -173,16 +195,27 @@ def test_what_no_server_sends_ends_the_connection(data: bytes) -> None:
         list(iter(frames.next, None))
 
 
+KEY = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "a, b"}
+TOLD = {
+    "connection": "Upgrade",
+    "upgrade": "WebSocket",
+    "sec-websocket-accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+}
+
+
 @pytest.mark.parametrize(
     ("told", "why"),
     [
-        ({}, "does not know WebSocket"),
+        ({"sec-websocket-accept": ""}, "does not know WebSocket"),
         ({"sec-websocket-accept": "bm8="}, "does not know WebSocket"),
-        ({"sec-websocket-accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "sec-websocket-protocol": "c"}, "not asked for"),
+        ({"upgrade": "tls/1.0"}, "does not know WebSocket"),
+        ({"connection": "keep-alive"}, "does not know WebSocket"),
+        ({"sec-websocket-protocol": "c"}, "not asked for"),
+        ({"sec-websocket-extensions": "permessage-deflate"}, "not offered"),
     ],
 )
 def test_an_answer_to_something_else_is_refused(told: dict[str, str], why: str) -> None:
-    asked = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol": "a, b"}
     with pytest.raises(ValueError, match=why):
-        accepted(asked, told)
-    assert accepted(asked, {"sec-websocket-accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="}) == ""
+        accepted(KEY, TOLD | told)
+    assert accepted(KEY, TOLD) == ""
+    assert accepted(KEY, TOLD | {"sec-websocket-protocol": "b"}) == "b"

@@ -54,6 +54,7 @@ async def exchange(
             stdout=work.host.stdout,
             on_stream=on_stream,
             sink=attempt.sink,
+            credentials=work.credentials,
             environ=work.host.environ,
             node_id=work.host.node_id,
             session_id=session_id,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from buildwright.build.specs import is_true
 from buildwright.drivers.driver import Traits
@@ -153,3 +153,13 @@ def _exists(path: str) -> bool:
 def _strictly_below(path: str, top: str) -> bool:
     path, top = os.path.realpath(path), os.path.realpath(top)
     return path != top and os.path.commonpath([path, top]) == top
+
+
+def opened(stdout: Callable[[], BinaryIO]) -> BinaryIO:
+    """stdout as bytes; OutputError when it takes none."""
+    try:
+        return stdout()
+    except (AttributeError, ValueError) as error:
+        raise OutputError(
+            "cannot write to stdout: it is closed or takes text only; give the output a dest"
+        ) from error

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from buildwright.build.context import Inputs, load_inputs
+from buildwright.build.credentials import open_credentials
 from buildwright.build.metadata import decode_response
-from buildwright.build.outputs import receivers, resolve_outputs
+from buildwright.build.outputs import opened, receivers, resolve_outputs
 from buildwright.build.plan import plan
 from buildwright.build.solving import Host, Work, solve
 from buildwright.build.vcs import vcs_attributes
@@ -55,12 +56,15 @@ async def run(
         chosen = plan(request.platforms, builder, known)
     outputs = resolve_outputs(request, drivers[chosen.nodes[0].node.name].traits)
     targets = receivers(outputs, stdout_is_terminal=host.stdout_is_terminal)
+    if "-" in (target.dest for target in targets):
+        opened(host.stdout)
     keep = len(chosen.nodes) > 1 or (request.retries > 0 and drivers[chosen.nodes[0].node.name].traits.dynamic)
     async with load_inputs(request, host.stdin, keep_archive=keep) as inputs:
         work = Work(
             request=request,
             ref=new_id(),
             host=host,
+            credentials=open_credentials(host.environ),
             targets=targets,
             vcs=_vcs(request, inputs, host.environ),
             unheld=unheld,

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import BinaryIO
 
 from buildwright.build.context import Inputs
-from buildwright.build.outputs import Receiver
-from buildwright.builders.location import store_dir
+from buildwright.build.outputs import Receiver, opened
 from buildwright.client.session.auth import Auth
 from buildwright.client.session.filesync import FileSync, LocalDir
 from buildwright.client.session.secret import Secrets
@@ -15,13 +14,10 @@ from buildwright.client.session.service import Service
 from buildwright.client.session.session import Session
 from buildwright.client.session.token_seed import TokenSeeds
 from buildwright.client.session.upload import Uploads
-from buildwright.errors import OutputError
 from buildwright.model.docker import config_dir
 from buildwright.model.request import SecretSource
 from buildwright.model.status import StatusSink
-from buildwright.registry.config import load
 from buildwright.registry.credentials import Credentials
-from buildwright.registry.scope import load_scoped
 
 
 def open_session(
@@ -33,6 +29,7 @@ def open_session(
     stdout: Callable[[], BinaryIO],
     on_stream: Callable[[], None],
     sink: StatusSink,
+    credentials: Credentials,
     environ: Mapping[str, str],
     node_id: str,
     session_id: str | None = None,
@@ -40,11 +37,11 @@ def open_session(
     """Make the services and the session that offers them; it runs when a client solves with it.
 
     `on_stream` is called when a result begins to go where it cannot be taken back from, such as stdout.
-    Raises ContextError for a secret whose source is missing, and ConfigurationError as `open_credentials` does.
+    Raises ContextError for a secret whose source is missing.
     """
     services: list[Service] = [
         FileSync({name: LocalDir(path) for name, path in inputs.local_dirs.items()}),
-        Auth(open_credentials(environ), TokenSeeds(config_dir(environ)), sink=sink, environ=environ),
+        Auth(credentials, TokenSeeds(config_dir(environ)), sink=sink, environ=environ),
         Secrets(secrets, environ=environ),
         uploads,
     ]
@@ -52,23 +49,6 @@ def open_session(
         services.append(_receiving(received, stdout, on_stream))
     shared_key = f"{inputs.shared_key}:{node_id}" if inputs.shared_key else ""
     return Session(services, shared_key=shared_key, id=session_id)
-
-
-def open_credentials(environ: Mapping[str, str]) -> Credentials:
-    """Credentials as docker's configuration and the builder store's scoped ones hold them.
-
-    Raises ConfigurationError for a damaged configuration.
-    """
-    return Credentials(load(environ=environ), scoped=load_scoped(store_dir(environ), environ))
-
-
-def _opened(stdout: Callable[[], BinaryIO]) -> BinaryIO:
-    try:
-        return stdout()
-    except (AttributeError, ValueError) as error:
-        raise OutputError(
-            "cannot write to stdout: it is closed or takes text only; give the output a dest"
-        ) from error
 
 
 def _receiving(
@@ -79,6 +59,6 @@ def _receiving(
     def target(receiver: Receiver) -> Target:
         if receiver.folder:
             return DirectoryTarget(receiver.dest, delete=receiver.delete)
-        return StreamTarget(_opened(stdout)) if receiver.dest == "-" else FileTarget(receiver.dest)
+        return StreamTarget(opened(stdout)) if receiver.dest == "-" else FileTarget(receiver.dest)
 
     return FileSend({receiver.index: target(receiver) for receiver in receivers}, on_stream=on_stream)

@@ -11,7 +11,6 @@ from buildwright.build.context import Inputs
 from buildwright.build.exchange import KEEPALIVE
 from buildwright.build.plan import NodePlan
 from buildwright.build.prefix import Prefixed
-from buildwright.build.session import open_credentials
 from buildwright.build.solving import Work, solve
 from buildwright.build.spread import of_platforms, spread
 from buildwright.build.together import gather
@@ -99,7 +98,7 @@ async def solve_on_all(
         merged = await merge(
             [result.exporter_response for result in results],
             push,
-            credentials=open_credentials(work.host.environ),
+            credentials=work.credentials,
             files=[share.node.files for share in shares],
         )
     return replace(results[0], exporter_response=merged)

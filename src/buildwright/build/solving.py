@@ -21,6 +21,7 @@ from buildwright.model.status import StatusSink
 
 if TYPE_CHECKING:
     from buildwright.model.solve import SolveResult
+    from buildwright.registry.credentials import Credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class Work:
     request: BuildRequest
     ref: str
     host: Host
+    credentials: Credentials
     targets: tuple[Receiver, ...]
     vcs: Mapping[str, str]
     unheld: bool = False

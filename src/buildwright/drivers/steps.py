@@ -63,6 +63,7 @@ def step(sink: StatusSink, name: str) -> Iterator[Step]:
     try:
         yield shown
     except BaseException as error:
-        shown.vertex(completed=time.time_ns(), error=str(error) if isinstance(error, Exception) else _CANCELED)
+        said = str(error) or type(error).__name__
+        shown.vertex(completed=time.time_ns(), error=said if isinstance(error, Exception) else _CANCELED)
         raise
     shown.vertex(completed=time.time_ns())

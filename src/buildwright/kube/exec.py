@@ -27,8 +27,9 @@ _CLOSE_TIMEOUT = 0.5
 async def connect(cluster: Cluster, pod: str, container: str, command: Sequence[str]) -> ExecStream:
     """Run `command` in a container of `pod` and return its stdin and stdout.
 
-    Raises ClusterError when the server refuses, ConnectError when it cannot be reached and ConfigurationError for
-    certificates and credentials. That the command could not be started shows at the first read.
+    Raises ClusterError when the server refuses, ConnectError when it cannot be reached, ProtocolError when it does
+    not offer WebSocket, and ConfigurationError for certificates and credentials. It may run twice when the connection
+    breaks before the server has answered. That the command could not be started shows at the first read.
     """
     return ExecStream(await cluster.exec(pod, container, command, (V5, V4)), pod)
 
@@ -94,10 +95,10 @@ class ExecStream:
 
     async def read(self, limit: int = 1 << 20, /) -> bytes:
         while self._closed or not self._arrived:
+            if self._output.end is not None and not self._closed:
+                return self._ended(self._output.end)
             if self._failure is not None:
                 raise self._failure
-            if self._output.end is not None:
-                return self._ended(self._output.end)
             if self._output.stdout_closed:
                 return b""
             self._news.clear()
@@ -154,6 +155,8 @@ class ExecStream:
     async def write(self, data: Buffer, /) -> None:
         if self._failure is not None:
             raise self._failure
+        if self._output.end is not None:
+            raise ConnectionLostError(self.describe_end())
         if self._half_closed:
             raise ConnectionLostError(f"nothing can be written to pod {self._pod} after close_write")
         try:
@@ -203,7 +206,7 @@ class ExecStream:
     async def _watch_silence(self, interval: float) -> None:
         """Ping when a whole interval was silent; without any progress in the time after it, the stream is dead."""
         try:
-            while True:
+            while self._output.end is None:
                 before = self._progress()
                 await asyncio.sleep(interval)
                 if self._moved_since(before):

@@ -58,8 +58,8 @@ class Client:
     """Paths begin at the server's address. Concurrent requests are fine: each has a connection to itself.
 
     A proof that is refused is renewed, and the request sent once more. A kept connection that turns out to be closed
-    is replaced for what only reads; a change might have been made already. The requests raise ConfigurationError for
-    credentials, and OSError for `failure.translated`.
+    is replaced for what only reads, and for `upgrade`, which may be asked for twice then; a change might have been
+    made already. The requests raise ConfigurationError for credentials, and OSError for `failure.translated`.
     """
 
     def __init__(self, config: ClusterConfig) -> None:
@@ -179,7 +179,8 @@ class Client:
         connection = answer.connection
         if answer.taken:
             return
-        if answer.whole and answer.head.keeps and len(self._kept) < _KEPT and not self._closed:
+        reusable = answer.whole and answer.head.keeps and answer.head.status >= 200
+        if reusable and len(self._kept) < _KEPT and not self._closed:
             connection.since = time.monotonic()
             self._kept.append(connection)
         else:
@@ -200,6 +201,8 @@ class _Connection:
     @property
     def stale(self) -> bool:
         ended = self.reader.at_eof() or self.reader.exception() is not None or self.writer.is_closing()
+        # What came while nothing was asked for, such as a timeout's 408, is no answer. asyncio shows it nowhere else.
+        ended = ended or bool(getattr(self.reader, "_buffer", b""))
         return ended or time.monotonic() - self.since > _KEPT_FOR
 
     def abort(self) -> None:

@@ -85,14 +85,17 @@ async def _connect(
 
 
 def _keep_alive(connected: socket.socket) -> None:
-    """Have the system notice a peer that has gone without a word, as far as it can."""
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    """Have the system notice a peer that has gone without a word, as far as it can.
+
+    Not by TCP_USER_TIMEOUT, which would also end a connection whose peer lives and takes nothing for a while.
+    """
+    with suppress(OSError):
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (
         ("TCP_KEEPIDLE", _SILENT),
         ("TCP_KEEPALIVE", _SILENT),  # macOS's name of the same
         ("TCP_KEEPINTVL", _BETWEEN),
         ("TCP_KEEPCNT", _PROBES),
-        ("TCP_USER_TIMEOUT", 1000 * (_SILENT + _BETWEEN * _PROBES)),
     ):
         if (option := getattr(socket, name, None)) is not None:
             with suppress(OSError):

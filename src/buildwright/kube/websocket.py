@@ -16,6 +16,7 @@ _FINAL, _MASKED, _RESERVED = 0x80, 0x80, 0x70
 _NORMAL = (1000).to_bytes(2)
 _ACCEPT = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _LARGEST = 64 << 20
+_LARGEST_CONTROL = 125
 _PIECE = 1 << 18
 _MOST_UNSENT, _LEAST_UNSENT = 1 << 20, 1 << 18
 _LITTLE = 32 << 10
@@ -42,9 +43,13 @@ def accepted(asked: Mapping[str, str], told: Mapping[str, str]) -> str:
 
     Raises ValueError when what it says is no answer to `asked`.
     """
+    options = {option.strip() for option in told.get("connection", "").lower().split(",")}
+    switched = "upgrade" in options and told.get("upgrade", "").lower() == "websocket"
     key = hashlib.sha1((asked["Sec-WebSocket-Key"] + _ACCEPT).encode(), usedforsecurity=False).digest()
-    if told.get("sec-websocket-accept") != base64.b64encode(key).decode():
+    if not switched or told.get("sec-websocket-accept") != base64.b64encode(key).decode():
         raise ValueError("it does not know WebSocket")
+    if extensions := told.get("sec-websocket-extensions", ""):
+        raise ValueError(f"it uses the extension {extensions}, which was not offered")
     chosen = told.get("sec-websocket-protocol", "")
     if chosen and chosen not in asked["Sec-WebSocket-Protocol"].split(", "):
         raise ValueError(f"it chose the protocol {chosen}, which was not asked for")
@@ -69,16 +74,26 @@ class WebSocket:
 
     async def receive(self) -> bytes:
         """The next message."""
-        while True:
+        try:
             while (message := self._next()) is None:
-                try:
-                    data = await self._reader.read(_PIECE)
-                except OSError as error:
-                    raise EndedError(_lost(error)) from error
+                data = await self._reader.read(_PIECE)
                 if not data:
                     raise EndedError("it closed the connection")
                 self._frames.feed(data)
             return message
+        except EndedError as error:
+            self._fail_pings(error)
+            raise
+        except OSError as error:
+            ended = EndedError(_lost(error))
+            self._fail_pings(ended)
+            raise ended from error
+
+    def _fail_pings(self, error: EndedError) -> None:
+        while self._pings:
+            if not (waiting := self._pings.popleft()).done():
+                waiting.set_exception(error)
+                waiting.exception()  # whoever asked may be gone
 
     def _next(self) -> bytes | None:
         """A message that is there; control frames before it are dealt with."""
@@ -86,7 +101,7 @@ class WebSocket:
             kind, payload = frame
             if kind == _BINARY:
                 return payload
-            if kind == _PING:
+            if kind == _PING and not self._closing:
                 self._write(_PONG, payload)
             elif kind == _PONG and self._pings:
                 waiting = self._pings.popleft()
@@ -95,7 +110,7 @@ class WebSocket:
             elif kind == _CLOSE:
                 if not self._closing:
                     self._closing = True
-                    self._write(_CLOSE, payload[:2])
+                    self._write(_CLOSE, payload[:2] if len(payload) > 1 else b"")
                 said = payload[2:].decode(errors="replace")
                 raise EndedError("it ended the stream" + (f": {said}" if said else ""))
         return None
@@ -125,9 +140,11 @@ class WebSocket:
             pass
 
     def _write(self, kind: int, payload: Buffer) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or (self._closing and kind != _CLOSE):
             raise EndedError("the connection is closed")
-        self._writer.writelines(frame(kind, payload))
+        # Not by writelines, which knows no flow control in some releases of Python (CVE-2024-12254).
+        for part in frame(kind, payload):
+            self._writer.write(part)
 
     async def _drain(self) -> None:
         try:
@@ -144,6 +161,8 @@ class Frames:
         self._begin = 0
         """Where in `_data` the next frame begins."""
         self._fragments: list[bytes] = []
+        self._size = 0
+        """Bytes in `_fragments`, and one for each."""
 
     def feed(self, data: bytes) -> None:
         if self._begin:
@@ -156,18 +175,20 @@ class Frames:
         while (found := self._frame()) is not None:
             first, payload = found
             kind = first & 0xF
-            if kind >= _CLOSE:
+            if kind in (_CLOSE, _PING, _PONG) and first & _FINAL and len(payload) <= _LARGEST_CONTROL:
                 return kind, payload
             if kind not in (_BINARY, _TEXT, _CONTINUATION) or (kind == _CONTINUATION) != bool(self._fragments):
                 raise EndedError("it sends frames that are no WebSocket's")
             if first & _FINAL and not self._fragments:
                 return _BINARY, payload
             self._fragments.append(payload)
-            if sum(map(len, self._fragments)) > _LARGEST:
+            self._size += len(payload) + 1
+            if self._size > _LARGEST:
                 raise EndedError("it sends a message that is too long")
             if first & _FINAL:
                 whole = b"".join(self._fragments)
                 self._fragments.clear()
+                self._size = 0
                 return _BINARY, whole
         return None
 

@@ -205,6 +205,24 @@ def test_a_stopped_node_is_woken_with_all_its_pods(tmp_path: Path) -> None:
     run(tmp_path, scenario, **CLAIMED)
 
 
+@pytest.mark.parametrize("removed", [True, False])
+def test_pods_that_outlive_their_builder_for_a_moment_are_not_opened_but_started_anew(
+    tmp_path: Path, removed: bool
+) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        (left,) = [item for (kind, _, _), item in server.objects.items() if kind == "pods"]
+        await (driver.remove() if removed else driver.stop())
+        server.put("pods", left)
+        sink = Sink()
+        stream = await driver.open("key", start=sink)
+        await stream.aclose()
+        assert sink.vertexes == ["[internal] booting buildkit"]
+        assert server.objects["deployments", "default", "b-0"]["spec"]["replicas"] == 1
+
+    run(tmp_path, scenario)
+
+
 def test_a_node_whose_pods_are_leaving_is_stopped_and_woken(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, driver: Driver) -> None:
         await driver.start(Sink())

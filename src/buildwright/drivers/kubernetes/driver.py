@@ -34,6 +34,8 @@ _BUSY = 429
 _FIRST_DELAY = 0.5
 _REPLACEMENT = 30.0
 """Seconds that `open` waits for a pod."""
+_OPENING = 60.0
+"""Seconds within which `open` has a stream."""
 _OUTAGE = 60.0
 """Seconds that the API server may be away after a loss."""
 
@@ -77,21 +79,25 @@ class KubernetesDriver:
         async with await connect(self._fleet) as cluster:
             await self._start(cluster, sink)
 
-    async def _start(self, cluster: Cluster, sink: StatusSink) -> None:
-        found, awake = await repeated(partial(self._look, cluster))
-        if not awake:
+    async def _start(self, cluster: Cluster, sink: StatusSink) -> list[Pod] | None:
+        """The pods, when one of them was ready; None when they have been started."""
+        found, pods = await repeated(partial(self._look, cluster))
+        if pods is None:
             await self._boot(cluster, found, sink)
+        return pods
 
-    async def _look(self, cluster: Cluster) -> tuple[Object | None, bool]:
-        """The workload, if there is one and it is ours, and whether a pod of it is ready."""
+    async def _look(self, cluster: Cluster) -> tuple[Object | None, list[Pod] | None]:
+        """The workload, if there is one and it is ours, and the pods, if one of them is ready to stay."""
         managed = self._fleet.options.managed
         found = await cluster.get(self._fleet.kind, self._fleet.name) if managed else None
         if found is not None and self._fleet.options.owner:
             from buildwright.drivers.kubernetes.lifecycle import objects
 
             await objects.adopt(cluster, self._fleet, found)
-        asleep = managed and (found is None or not Workload.read(found).replicas)
-        return found, not asleep and any(pod.ready for pod in await self._pods(cluster))
+        if managed and (found is None or not Workload.read(found).replicas):
+            return found, None
+        pods = await self._pods(cluster)
+        return found, pods if any(pod.ready for pod in pods) else None
 
     async def _boot(self, cluster: Cluster, found: Object | None, sink: StatusSink) -> None:
         from buildwright.drivers.kubernetes.lifecycle import objects
@@ -144,38 +150,49 @@ class KubernetesDriver:
             raise
 
     async def open(self, affinity: str = "", /, *, start: StatusSink | None = None) -> ByteStream:
-        from buildwright.kube import exec as pod_exec
-
         if start is not None and self._losses:
             await self._replace(start)
+            start = None
         cluster = await connect(self._fleet)
         try:
-            if start is not None and self._fleet.options.owner:
-                await self._start(cluster, start)
-            for attempt in range(_ATTEMPTS):
-                pod = await self._choose(cluster, affinity, start if not attempt else None, wait=not attempt)
-                container = container_of(pod)
-                try:
-                    stream = await pod_exec.connect(cluster, pod.name, container, ("buildctl", "dial-stdio"))
-                    watched = PodStream(
-                        stream, cluster, pod, container, on_loss=self._losses.note, on_cut=self._losses.note_cut
-                    )
-                    building = affinity and self._fleet.options.managed
-                    return LeasedStream(watched, Keeper(cluster, self._fleet, pod)) if building else watched
-                except ClusterError as error:
-                    if not error.retriable and error.status != NOT_FOUND:
-                        raise
-                    if error.status != _BUSY:
-                        self._losses.note(pod)
-                    if attempt == _ATTEMPTS - 1:
-                        raise ConnectError(f"pod {pod.name} on {pod.node} cannot be reached: {error}") from error
-                    asked = error.retry_after
-                # A node that has just joined refuses its API server until its certificate is signed.
-                await asyncio.sleep(max(asked, _FIRST_DELAY * 2**attempt))
-            raise AssertionError("unreachable")
+            pods = await self._start(cluster, start) if start is not None else None
+            async with asyncio.timeout(_OPENING):
+                return await self._connected(cluster, affinity, pods)
+        except TimeoutError:
+            await cluster.aclose()
+            raise ConnectError(
+                f"no pod of node {self._fleet.node.name} in namespace {cluster.namespace} could be reached within "
+                f"{_OPENING:.0f} s, since the API server is busy: try again"
+            ) from None
         except BaseException:
             await cluster.aclose()
             raise
+
+    async def _connected(self, cluster: Cluster, affinity: str, pods: list[Pod] | None) -> ByteStream:
+        """A stream to one of the pods, which owns `cluster`. `pods` are those of now, if somebody has asked."""
+        from buildwright.kube import exec as pod_exec
+
+        for attempt in range(_ATTEMPTS):
+            pod = await self._choose(cluster, affinity, pods if not attempt else None, wait=not attempt)
+            container = container_of(pod)
+            try:
+                stream = await pod_exec.connect(cluster, pod.name, container, ("buildctl", "dial-stdio"))
+                watched = PodStream(
+                    stream, cluster, pod, container, on_loss=self._losses.note, on_cut=self._losses.note_cut
+                )
+                building = affinity and self._fleet.options.managed
+                return LeasedStream(watched, Keeper(cluster, self._fleet, pod)) if building else watched
+            except ClusterError as error:
+                if not error.retriable and error.status != NOT_FOUND:
+                    raise
+                if error.status != _BUSY:
+                    self._losses.note(pod)
+                if attempt == _ATTEMPTS - 1:
+                    raise ConnectError(f"pod {pod.name} on {pod.node} cannot be reached: {error}") from error
+                asked = error.retry_after
+            # A node that has just joined refuses its API server until its certificate is signed.
+            await asyncio.sleep(max(asked, _FIRST_DELAY * 2**attempt))
+        raise AssertionError("unreachable")
 
     async def stop(self, *, tell: Callable[[str], None] = quiet) -> None:
         if not self._fleet.options.managed:
@@ -218,22 +235,19 @@ class KubernetesDriver:
         items, _ = await cluster.list(POD, labels=self._fleet.labels)
         return [Pod.read(item) for item in items]
 
-    async def _choose(self, cluster: Cluster, affinity: str, start: StatusSink | None, *, wait: bool) -> Pod:
-        """A pod to build in. When there is none the node is started, if there is a sink for that.
+    async def _choose(self, cluster: Cluster, affinity: str, known: list[Pod] | None, *, wait: bool) -> Pod:
+        """A pod to build in; with `wait` one that is due is waited for: a workload replaces those that just went.
 
-        With `wait` a pod that is due is waited for: a workload replaces those that just went.
+        `known` are the pods of this moment, if somebody has asked already.
         """
-        chosen, pods = await repeated(partial(self._chosen, cluster, affinity))
-        if chosen is None and start is not None:
-            await self._start(cluster, start)
-            chosen, pods = await repeated(partial(self._chosen, cluster, affinity))
+        chosen, pods = await repeated(partial(self._chosen, cluster, affinity, known))
         if chosen is None and wait and self._fleet.options.managed:
             from buildwright.drivers.kubernetes.startup import boot
 
             with suppress(NotReadyError, TimeoutError):
                 async with asyncio.timeout(_REPLACEMENT):
                     await boot.wait(cluster, self._fleet, 1, Step(Unseen(), ""), self._losses.whole, made=False)
-            chosen, pods = await repeated(partial(self._chosen, cluster, affinity))
+            chosen, pods = await repeated(partial(self._chosen, cluster, affinity, None))
         if chosen is None:
             from buildwright.drivers.kubernetes.startup.readiness import Boot
 
@@ -245,9 +259,9 @@ class KubernetesDriver:
             )
         return chosen
 
-    async def _chosen(self, cluster: Cluster, affinity: str) -> tuple[Pod | None, list[Pod]]:
+    async def _chosen(self, cluster: Cluster, affinity: str, known: list[Pod] | None) -> tuple[Pod | None, list[Pod]]:
         """The pod that takes a build now, None when none can, and all pods."""
-        pods = await self._pods(cluster)
+        pods = await self._pods(cluster) if known is None else known
         builds = await self._builds(cluster, pods)
         return choose(self._losses.whole(pods), affinity, self._fleet.options.load_balance, builds), pods
 

@@ -83,6 +83,18 @@ class DriverSuite:
 
         self.run(scenario)
 
+    def test_opening_starts_what_does_not_run_where_that_is_asked_for(self) -> None:
+        async def scenario(driver: Driver) -> None:
+            first, second = Sink(), Sink()
+            for sink in (first, second):
+                stream = await driver.open("key", start=sink)
+                await stream.aclose()
+            assert len(first.vertexes) == (1 if self.starts else 0)
+            assert not second.vertexes, "a running node was started again"
+            assert (await driver.info()).status is NodeStatus.RUNNING
+
+        self.run(scenario)
+
     def test_many_streams_are_open_at_once(self) -> None:
         async def scenario(driver: Driver) -> None:
             await driver.start(Sink())
