@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from buildwright.drivers.kubernetes.lifecycle.rollout import farewell, settled
+from buildwright.drivers.kubernetes.fleet import Fleet
+from buildwright.drivers.kubernetes.lifecycle import rollout
+from buildwright.drivers.kubernetes.lifecycle.rollout import Former, farewell, settled
+from buildwright.kube.api import Cluster
+from buildwright.kube.config import load
 from buildwright.kube.objects import Pod
+from buildwright.model.node import Node
+from buildwright.testing.drivers import Sink
+from buildwright.testing.kube import ApiServer, Refusal
 
 DONE = {"observedGeneration": 3, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2}
 REVISION = {"currentRevision": "b0-1", "updateRevision": "b0-1"}
@@ -55,3 +64,23 @@ def leaving(name: str, *, grace: int = 605, hooked: bool = True, terminating: bo
 )
 def test_pods_that_let_their_builds_finish_are_told(pods: list[Pod], said: str) -> None:
     assert farewell(pods) == said
+
+
+def test_a_rollout_that_is_done_does_not_fail_for_what_only_informs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with ApiServer() as server:
+            config = server.kubeconfig(tmp_path)
+            fleet = Fleet.of(Node(name="b0", endpoint=f"kubernetes:///b?deployment=b0&kubeconfig={config}"))
+
+            async def done(*_: object) -> None:
+                server.refuse["list", "pods"] = Refusal(503, "ServiceUnavailable", "later")
+
+            monkeypatch.setattr(rollout, "_wait", done)
+            server.put("deployments", {**fleet.workload, "status": {"replicas": 2}})
+            async with Cluster(load(str(config), environ={})) as cluster:
+                await rollout.follow(cluster, fleet, Former(), Sink())
+            assert ("list", "pods", "") in server.requests
+
+    asyncio.run(scenario())

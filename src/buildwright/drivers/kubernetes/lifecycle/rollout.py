@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
 from buildwright.drivers.kubernetes.fleet import Fleet
@@ -66,9 +66,10 @@ async def follow(cluster: Cluster, fleet: Fleet, former: Former, sink: StatusSin
     with step(sink, f"[internal] replacing the pods of {fleet.node.name}") as shown:
         with shown.part(waiting):
             await _wait(cluster, patient, want, former, shown)
-        pods, _ = await cluster.list(POD, labels=fleet.labels)
-        if said := farewell(map(Pod.read, pods)):
-            shown.log(said)
+        with suppress(BuildwrightError):  # the pods are replaced, and this only informs
+            pods, _ = await cluster.list(POD, labels=fleet.labels)
+            if said := farewell(map(Pod.read, pods)):
+                shown.log(said)
 
 
 def farewell(pods: Iterable[Pod]) -> str:
