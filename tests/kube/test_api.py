@@ -109,6 +109,27 @@ def test_a_watch_that_the_server_ends_goes_on_where_it_was(tmp_path: Path) -> No
     run(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("brief", [60, 0])
+def test_a_watch_that_ends_at_once_without_an_event_is_not_asked_for_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brief: float
+) -> None:
+    monkeypatch.setattr(api, "_BRIEF", brief)
+
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        async with asyncio.timeout(20), aclosing(cluster.watch(CONFIG_MAP)) as events:
+            first = asyncio.ensure_future(anext(events))
+            await server.called("watch", "configmaps")
+            server.end_watches()
+            if brief:
+                with pytest.raises(ConnectError, match="ends a watch as soon as it has begun"):
+                    await first
+            else:
+                server.put("configmaps", config_map("a"))
+                assert (await first)[1]["metadata"]["name"] == "a"
+
+    run(tmp_path, scenario)
+
+
 def test_a_watch_that_is_too_old_or_cut_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "_POLL", 0.01)
 

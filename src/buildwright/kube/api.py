@@ -6,6 +6,7 @@ Every failure is a ClusterError (the server refused), a ConnectError (it cannot 
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ _MERGE_PATCH = "application/merge-patch+json"
 _ANSWER = 20.0
 _WATCH = 300
 """Seconds after which the server shall end a watch."""
+_BRIEF = 1.0
+"""Seconds that a watch lasts at least in which nothing happens; what ends it sooner would do so again at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,17 +163,22 @@ class Cluster:
     ) -> AsyncGenerator[tuple[str, Object], None]:
         """Events (ADDED, MODIFIED, DELETED) after `version`, without one from the present state on.
 
-        Goes on where it was when the server ends the watch; raises ClusterError GONE when that is too long ago.
+        Goes on where it was when the server ends the watch; raises ClusterError GONE when that is too long ago, and
+        ConnectError when a watch ends at once without an event.
         """
         path = self._path(kind)
         query = {**_selection(labels, name), "watch": "true", "timeoutSeconds": str(_WATCH)}
         while True:
             since = {"resourceVersion": version} if version else {}
+            begun, brought = time.monotonic(), False
             async with aclosing(self._lines(path, {**query, **since}, silence=_WATCH + _ANSWER)) as lines:
                 async for line in lines:
                     event, item = self._event(line)
-                    version = item["metadata"]["resourceVersion"]
+                    version, brought = item["metadata"]["resourceVersion"], True
                     yield event, item
+            if not brought and time.monotonic() - begun < _BRIEF:
+                with translated(self.config):
+                    raise ConnectionError("it ends a watch as soon as it has begun")
 
     def _event(self, line: bytes) -> tuple[str, Object]:
         with translated(self.config):
