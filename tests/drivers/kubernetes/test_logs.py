@@ -163,6 +163,29 @@ def test_a_lost_connection_is_taken_up_where_it_was(tmp_path: Path, monkeypatch:
     run(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("said", [["old"], []])
+def test_a_connection_that_is_lost_before_the_first_line_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    monkeypatch.setattr(logs_module, "_PAUSE", 0.01)
+    monkeypatch.setattr(following, "_POLL", 0.01)
+
+    async def scenario(server: ApiServer, node: Node, heard: Heard) -> None:
+        put(server, node, "a", *said)
+        server.endless.add("a")
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(logs([node], Wanted(tail=0, follow=True), heard.write, heard.told.append))
+            async with asyncio.timeout(20):  # one request finds out where it begins, another one follows
+                await server.until(lambda: server.requests.count(("log", "pods", "a")) == 2)
+            server.logs["a"] += ["one", "two"]
+            server.cut()
+            await heard.has("a", "two")
+            reading.cancel()
+        assert heard.lines == [("a", "one"), ("a", "two")]
+
+    run(tmp_path, scenario)
+
+
 def test_what_a_daemon_said_last_is_read_also_when_another_runs_already(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,8 @@ class _Log:
 
     async def copy(self, *, ended: bool = False) -> None:
         """All that comes after what was read before; of a run that has `ended`, and another has begun, the rest."""
+        if self._tail == 0:
+            await self._skip(ended)
         before = self._last
         tail = None if before else self._tail
         async with aclosing(
@@ -148,6 +150,19 @@ class _Log:
                 elif found[1] > before:
                     self._last = found[1]
                     self._write(self._pod.name, found[2])
+
+    async def _skip(self, ended: bool) -> None:
+        """Count all that was said until now as read, so that a connection lost before the first line loses none.
+
+        The time of the last line tells where that is, since the clock of the pod's machine may differ from ours.
+        """
+        async with aclosing(
+            self._cluster.logs(self._pod.name, container_of(self._pod), tail=1, previous=ended, timed=True)
+        ) as lines:
+            async for line in lines:
+                if found := _TIMED.fullmatch(line):
+                    self._last = found[1]
+        self._tail = None
 
 
 async def _copy(cluster: Cluster, pod: Pod, wanted: Wanted, write: Write) -> None:
