@@ -108,6 +108,21 @@ def test_a_log_that_was_empty_since_the_next_run_had_begun_is_read_again() -> No
     assert not crashes.unread()
 
 
+def test_a_log_that_came_only_after_the_next_run_had_begun_is_asked_for_again() -> None:
+    crashes = Crashes(parse({}), readable=True)
+    pod, _ = crashed(0)
+    crashes.feed(pod)
+    (first,) = crashes.unread()
+    pod, container = twice()
+    crashes.feed(pod)
+    assert crashes.read(first, ["starting"]) == [], "it may be what the second run says"
+    assert sorted((run.number, crashes.past(run)) for run in crashes.unread()) == [(0, True), (1, False)]
+    assert crashes.read(first, [LOCK]) == [LOCK]
+    crashes.read(Run("b", "buildkitd", 1), [LOCK])
+    assert f'saying "{LOCK}"' in crashes.verdict(pod, container)
+    assert not crashes.unread()
+
+
 def test_what_waits_to_be_restarted_has_no_log_of_a_run_before() -> None:
     crashes = Crashes(parse({}), readable=True)
     container = Container(name="buildkitd", waiting="CrashLoopBackOff", restarts=1, last_exit_code=1)

@@ -79,7 +79,13 @@ class Crashes:
         return not self._asked[run] and self.past(run) and not self._logs.get(run, ("",))
 
     def read(self, run: Run, lines: Sequence[str]) -> list[str]:
-        """Take the last lines of a run's log, none when they cannot be had; returns what is new to the reader."""
+        """Take the last lines of a run's log, none when they cannot be had; returns what is new to the reader.
+
+        When another run has begun since they were asked for, they may be that one's, and the run is `unread` again.
+        """
+        if self.past(run) and not self._asked.get(run, True):
+            del self._asked[run]
+            return []
         self._logs[run] = tuple(line for line in lines if line.strip() and not _FRAME.search(line))
         for beside in (-1, 1):
             other = self._logs.get(Run(run.pod, run.container, run.number + beside), ())
