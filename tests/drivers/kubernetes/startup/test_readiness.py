@@ -55,6 +55,17 @@ def test_a_pod_that_kubelet_overlooks_is_told_once() -> None:
     assert boot.overlooked() == []
 
 
+def test_a_pod_that_is_made_anew_under_the_same_name_is_told_too() -> None:
+    clock = Clock()
+    boot = Boot(want=1, clock=clock)
+    for uid in ("first", "second"):
+        boot.feed_pods([replace(ready("b0-0"), uid=uid, conditions={})])
+        assert boot.overlooked() == []
+        clock.now += boot.due or 0
+        boot.judge()
+        assert boot.overlooked() == ["b0-0"]
+
+
 def test_pods_that_a_workload_still_counts_while_they_leave_are_not_ready() -> None:
     boot = Boot(want=1)
     boot.feed_workload(Workload(name="b0", replicas=1, ready=1))

@@ -65,7 +65,7 @@ class Boot:
     _failed: dict[str, str] = field(default_factory=dict)
     _taints: tuple[Taint, ...] = ()
     _puzzle: tuple[str, ...] = ()
-    _overlooked: tuple[str, ...] = ()
+    _overlooked: tuple[Pod, ...] = ()
     _nudged: set[str] = field(default_factory=set)
     _said: dict[str, str] = field(default_factory=dict)
     _pulls: Pulls = field(default_factory=Pulls)
@@ -91,7 +91,7 @@ class Boot:
             self._pulls.feed(pod)
             self._crashes.feed(pod)
             if pod.phase == "Failed":
-                self._failed[pod.uid or pod.name] = f"pod {pod.name} {describe(pod)}"
+                self._failed[_identity(pod)] = f"pod {pod.name} {describe(pod)}"
         self.judge()
 
     def feed_events(self, events: Sequence[Event]) -> None:
@@ -106,14 +106,14 @@ class Boot:
         return puzzled
 
     def overlooked(self) -> list[str]:
-        """Names of pods that run and have not become ready soon, each once.
+        """Names of pods that run and have not become ready soon, for each pod once.
 
         Kubelet asks a container for its readiness when it starts, and sometimes too early: then again only after a
         period, unless its pod changes.
         """
-        found = [name for name in self._overlooked if name not in self._nudged]
-        self._nudged.update(found)
-        return found
+        found = [pod for pod in self._overlooked if _identity(pod) not in self._nudged]
+        self._nudged.update(map(_identity, found))
+        return [pod.name for pod in found]
 
     def feed_taints(self, taints: Sequence[Taint]) -> None:
         self._taints = tuple(taints)
@@ -149,8 +149,10 @@ class Boot:
         self.ready = sum(pod.ready for pod in self._pods) >= self.want
         with self._patience.asked():
             self.hopeless = "" if self.ready else self._why_hopeless()
-            running = [pod.name for pod in self._pods if pod.running and not pod.ready]
-            self._overlooked = tuple(name for name in running if self._patience.over(f"{name} unprobed", UNPROBED))
+            running = [pod for pod in self._pods if pod.running and not pod.ready]
+            self._overlooked = tuple(
+                pod for pod in running if self._patience.over(f"{_identity(pod)} unprobed", UNPROBED)
+            )
 
     def news(self) -> list[str]:
         """What is new since the last call, in one line each: states of pods, and events that tell more."""
@@ -313,6 +315,11 @@ class Boot:
         if event.kind == _CLAIM_KIND:
             return bool(self.options.claim) and event.name == f"{CLAIM_NAME}-{pod.name}"
         return event.kind == "Pod" and event.object_uid == pod.uid
+
+
+def _identity(pod: Pod) -> str:
+    """A StatefulSet makes a pod anew under the same name."""
+    return pod.uid or pod.name
 
 
 def _running(pod: Pod) -> list[Run]:
