@@ -390,6 +390,23 @@ def test_a_creation_that_the_cluster_refuses_leaves_nothing_behind(
     assert stored(tmp_path / "buildx") == []
 
 
+@pytest.mark.cluster
+def test_what_somebody_else_has_made_otherwise_is_told(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+    def create(store: str, options: str) -> str:
+        driver = ("--driver", "kubernetes", "--driver-opt", f"namespace={namespace}{options}")
+        done = cluster.buildwright("create", "--name", "kube", *driver, "--bootstrap", config=tmp_path / store)
+        assert done.stdout == "kube\n"
+        return done.stderr
+
+    assert "is there already" not in create("first", ",limits.memory=1Gi")
+    assert not create("second", ",limits.memory=1Gi")
+    told = create("third", ",limits.memory=2Gi,replicas=2")
+    assert told.startswith("WARNING: node kube0 is there already, and not as it is asked for here (spec.")
+    assert "spec.replicas, " in told
+    assert "limits.memory" in told
+    assert told.endswith("until buildwright update kube, whose --dry-run shows the difference\n")
+
+
 def test_a_bootstrap_of_a_cluster_that_is_not_there_fails(tmp_path: Path) -> None:
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(NO_CLUSTER)

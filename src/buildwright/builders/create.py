@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from buildwright.builders import change, daemon_config, daemon_flags, endpoint, names
@@ -12,7 +13,7 @@ from buildwright.builders.docker_contexts import DEFAULT, DockerContexts
 from buildwright.builders.open import check_driver, driver_for
 from buildwright.builders.record import GroupRecord
 from buildwright.builders.store import Transaction
-from buildwright.errors import BuilderNotFoundError, UsageError
+from buildwright.errors import BuilderNotFoundError, BuildwrightError, UsageError
 from buildwright.model import csvvalue
 from buildwright.model.node import Builder
 
@@ -105,6 +106,37 @@ async def identify(created: Created) -> dict[str, str]:
         asked = [tasks.create_task(identified(created.record.driver, node)) for node in nodes]
     found = zip(nodes, asked, strict=True)
     return {node.name: task.result() for node, task in found if task.result() != node.endpoint}
+
+
+async def drift(created: Created, there: Collection[str]) -> list[str]:
+    """Sentences about nodes new to this store that somebody has made with other options.
+
+    `there` are the names of nodes that have been made. Raises nothing: what may not be compared is not told.
+    """
+    from buildwright.drivers.table import update
+
+    told = []
+    for node in created.builder.nodes:
+        if node.name not in created.placed or node.name not in there:
+            continue
+        with suppress(BuildwrightError):
+            if fields := _of_workload(await update(created.record.driver, node, node).plan()):
+                told.append(
+                    f"node {node.name} is there already, and not as it is asked for here ({', '.join(fields)}): it "
+                    f"stays so until buildwright update {created.record.name}, whose --dry-run shows the difference"
+                )
+    return told
+
+
+def _of_workload(lines: Sequence[str]) -> list[str]:
+    """The fields that differ, of the workload alone: somebody may be about to make what belongs to it."""
+    fields, ours = [], False
+    for line in lines:
+        if not line.startswith(" "):
+            ours = line.startswith(("Deployment ", "StatefulSet "))
+        elif ours:
+            fields.append(line.strip().partition(": ")[0])
+    return fields
 
 
 def keep(transaction: Transaction, created: Created, places: Mapping[str, str]) -> None:

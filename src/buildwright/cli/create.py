@@ -22,6 +22,7 @@ async def run(values: Values, context: Context) -> int:
     from buildwright.build.survey import survey
     from buildwright.builders import create, docker_contexts
     from buildwright.builders.store import Store
+    from buildwright.drivers.driver import NodeStatus
 
     store = Store(context.environ, context.warn)
     if values.boolean("leave"):
@@ -58,6 +59,9 @@ async def run(values: Values, context: Context) -> int:
         identified = tasks.create_task(create.identify(created))
     state = surveyed.result()
     await _check(state, created, store)
+    there = {node.node.name for node in state.nodes if node.status not in (None, NodeStatus.INACTIVE)}
+    for warning in await create.drift(created, there):
+        context.warn(warning)
     if places := identified.result():
         async with store.transaction() as transaction:
             create.keep(transaction, created, places)

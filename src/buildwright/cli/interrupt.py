@@ -1,10 +1,11 @@
-"""SIGINT and SIGTERM while a command runs: one cancels it, two hurry its clean-up, three end us."""
+"""SIGINT, SIGTERM and SIGHUP while a command runs: one cancels it, two hurry its clean-up, three end us."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +13,13 @@ from contextlib import contextmanager
 from buildwright.cli.command import Context, Run
 from buildwright.cli.flags import Values
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+def signals() -> tuple[signal.Signals, ...]:
+    """Those that end a command; a hang-up is none where nohup has it ignored."""
+    ending = (signal.SIGINT, signal.SIGTERM)
+    if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return ending
+    return (*ending, signal.SIGHUP)
 
 
 class Interrupted(Exception):  # noqa: N818 - not a failure
@@ -58,7 +65,7 @@ def _caught(received: list[signal.Signals]) -> Iterator[None]:
 
     before: dict[signal.Signals, object] = {}
     try:
-        for number in SIGNALS:
+        for number in signals():
             before[number] = signal.signal(number, on_signal)
     except ValueError:
         pass  # signals belong to the main thread; in another one the caller cancels

@@ -71,7 +71,7 @@ async def _removed(name: str, values: Values, context: Context) -> None:
     async with store.transaction() as transaction:
         transaction.remove(name)
     if failures:
-        raise BuildwrightError("; ".join(failures))
+        raise BuildwrightError(f"{'; '.join(failures)} (the builder is forgotten, and what is left of it goes on)")
 
 
 async def _remove_nodes(builder: Builder, context: Context, *, keep_state: bool) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_BARE = 'a field that holds a quote must start with one: write "key=value,with,commas"'
+_BARE = 'a field that holds a quote must start with one, and double those inside: write "key={""a"":1,""b"":2}"'
 _OPEN = 'a field that starts with a quote must end with one, and inside it a quote is written ""'
 
 
