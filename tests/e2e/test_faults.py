@@ -9,6 +9,7 @@ import re
 import secrets
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -57,6 +58,15 @@ class Fleet:
         items = json.loads(self.kubectl("get", "pods", "-o", "json"))["items"]
         (found,) = [item for item in items if not item["metadata"].get("deletionTimestamp")]
         self.pod, self.node = found["metadata"]["name"], found["spec"]["nodeName"]
+        self.until_reached()
+
+    def until_reached(self) -> None:
+        """Wait until commands run in the pod: for some seconds a kubelet is up before it serves its pods again."""
+        deadline = time.monotonic() + 60
+        argv = ("-n", self.namespace, "exec", self.pod, "--", "true")
+        while self.cluster.kubectl(*argv, check=False).returncode != 0:
+            assert time.monotonic() < deadline, f"no command runs in pod {self.pod} on {self.node}"
+            time.sleep(0.2)
 
     def daemon(self) -> int:
         """The daemon's pid on this machine, whose namespaces the nodes are."""
@@ -107,11 +117,13 @@ class Fleet:
 
 
 def iter_until(lines: Iterator[str], end: str) -> Iterator[str]:
+    seen = ""
     for line in lines:
         yield line
         if line.endswith(end):
             return
-    raise AssertionError(f"the build ended before it said {end!r}")
+        seen += line
+    raise AssertionError(f"the build ended before it said {end!r}:\n{seen}")
 
 
 @pytest.fixture(scope="module")

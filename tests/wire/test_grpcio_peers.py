@@ -5,12 +5,12 @@ import socket
 import threading
 import time
 from concurrent import futures
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import grpc
 import pytest
 
-from buildwright.errors import Code, Detail, RpcError
+from buildwright.errors import Code, ConnectionLostError, Detail, RpcError
 from buildwright.wire.channel import Channel
 from buildwright.wire.proto import rpc_status_pb2
 from buildwright.wire.serve import Server
@@ -265,13 +265,19 @@ async def flood(call):
 @asynccontextmanager
 async def served(server):
     """A port on which each connection is served by `server`."""
+
+    async def serve(connected):
+        # A channel that is closed with something unread, an answer or a window, resets its connection.
+        with suppress(ConnectionLostError):
+            await server.serve(SocketStream(connected, "grpcio"))
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
 
         async def accept(group):
             while True:
                 connected, _ = await asyncio.get_running_loop().sock_accept(listener)
-                group.create_task(server.serve(SocketStream(connected, "grpcio")))
+                group.create_task(serve(connected))
 
         async with asyncio.TaskGroup() as group:
             accepting = group.create_task(accept(group))
