@@ -61,7 +61,7 @@ class Fleet:
         self.until_reached()
 
     def until_reached(self) -> None:
-        """Wait until commands run in the pod: for some seconds a kubelet is up before it serves its pods again."""
+        """Wait until commands run in the pod, so that what the last test did to its node is over."""
         deadline = time.monotonic() + 60
         argv = ("-n", self.namespace, "exec", self.pod, "--", "true")
         while self.cluster.kubectl(*argv, check=False).returncode != 0:
