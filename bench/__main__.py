@@ -95,7 +95,10 @@ def measure(case: Case, runs: int) -> dict[str, list[Cost]]:
             say(f"{case.title}: {'warm-up' if turn < 0 else f'run {turn + 1} of {runs}'}, {name}")
             case.before()
             cost = (case.act or run)(case.programs[name], env)
-            case.after()
+            try:
+                case.after()
+            except AssertionError as error:
+                raise RunError(f"after {name}: {error}") from error
             if turn >= 0:
                 costs[name].append(cost)
     say("")
