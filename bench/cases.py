@@ -77,20 +77,10 @@ def fleet_cases(place: Workshop, fleet: Fleet) -> list[Case]:
     secret = place.folder / "signature"
     secret.write_bytes(b"bench")
     options = ("--secret", f"id=signature,src={secret}")
-    create = ("create", "--bootstrap", "--driver", "kubernetes", *fleet.options, "--name")
-    theirs = BIN / "buildx"
+    plain, configured = ("--driver-opt", f"namespace={fleet.namespace}"), fleet.options
     return [
-        Case(
-            name="pod-ready",
-            title="create --bootstrap until the pod is ready",
-            rival="buildx",
-            programs={OURS: (OURS, *create, "ours"), "buildx": (theirs, *create, "theirs")},
-            env=place.env,
-            runs=9,
-            before=lambda: fleet.remove("ours", "theirs"),
-            limits={"wall": 1.0},
-            figures=("wall",),
-        ),
+        _bootstrap("create --bootstrap until the pod is ready", place, fleet, plain),
+        _bootstrap("the same with a buildkitd.toml", place, fleet, configured),
         Case(
             name="pod-cached",
             title="a build through pod exec that is all cached",
@@ -119,6 +109,21 @@ def fleet_cases(place: Workshop, fleet: Fleet) -> list[Case]:
             figures=("wall",),
         ),
     ]
+
+
+def _bootstrap(title: str, place: Workshop, fleet: Fleet, options: Sequence[str]) -> Case:
+    create = ("create", "--bootstrap", "--driver", "kubernetes", *options, "--name")
+    return Case(
+        name="pod-ready",
+        title=title,
+        rival="buildx",
+        programs={OURS: (OURS, *create, "ours"), "buildx": (BIN / "buildx", *create, "theirs")},
+        env=place.env,
+        runs=15,
+        before=lambda: fleet.remove("ours", "theirs"),
+        limits={"wall": 1.0},
+        figures=("wall",),
+    )
 
 
 def start_cases(place: Workshop) -> list[Case]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -118,6 +119,7 @@ def records(answer: object) -> list[dict[str, int]]:
 class Fleet:
     """A namespace of the cluster, with a builder called `fleet` in it and room for others."""
 
+    namespace: str
     kubectl: tuple[str, ...]
     env: Mapping[str, str]
     options: tuple[str, ...]
@@ -125,11 +127,16 @@ class Fleet:
     _turns: Iterator[int] = field(default_factory=itertools.count)
 
     def remove(self, *builders: str) -> None:
-        """Take builders away and wait until their pods are gone, so that nothing of them slows the next one down."""
+        """Take builders away and wait until their pods are gone, so that nothing of them slows the next one down.
+
+        Kubelet looks at its containers once a second, so pods go at one moment of that second, and what began then
+        would always just catch, or just miss, the next look: the wait ends at any moment of it.
+        """
         for name in builders:
             subprocess.run([str(BIN / "buildx"), "rm", name], env=self.env, stderr=subprocess.DEVNULL)
             output(*self.kubectl, "delete", "deployment", f"{name}0", "--ignore-not-found")
             output(*self.kubectl, "wait", "--for=delete", "pod", "-l", f"app={name}0", "--timeout=60s")
+        time.sleep(random.random())
 
     def ready(self) -> None:
         output(*self.kubectl, "rollout", "status", "deployment", "fleet0", "--timeout=60s")
@@ -203,7 +210,7 @@ def fleet(place: Workshop) -> Iterator[Fleet]:
         options = driver_options(f"namespace={namespace}")
         place.buildx("create", "--name", "fleet", "--driver", "kubernetes", *options, "--bootstrap")
         daemon = Daemon("fleet", (*kubectl, "exec", "deploy/fleet0", "--", "buildctl"))
-        yield Fleet(kubectl, place.env, options, daemon)
+        yield Fleet(namespace, kubectl, place.env, options, daemon)
 
 
 @contextmanager
