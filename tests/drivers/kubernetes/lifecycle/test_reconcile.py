@@ -287,6 +287,23 @@ def test_a_change_by_another_meanwhile_is_no_failure(tmp_path: Path) -> None:
     on(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("kind", ["deployments", "configmaps", "poddisruptionbudgets"])
+def test_a_change_by_another_while_it_is_planned_makes_a_new_plan(tmp_path: Path, kind: str) -> None:
+    class Once(dict[tuple[str, str], Refusal]):
+        def get(self, key: tuple[str, str], default: Any = None) -> Any:
+            return self.pop(key, default)
+
+    async def scenario(bed: Bed) -> None:
+        changes: dict[str, Any] = {"files": {"buildkitd.toml": b"debug = false\n"}, "image": "i:2", "replicas": "2"}
+        told = await bed.changed(**changes).plan()
+        refusals = Once({("update", kind): Refusal(409, "Conflict", "the object has been modified")})
+        bed.server.refuse = refusals
+        assert await done(bed.changed(**changes)) == told
+        assert not refusals
+
+    on(tmp_path, scenario, {"buildkitd.toml": b"debug = true\n"})
+
+
 def test_new_pods_that_cannot_be_ready_end_it_with_what_still_works(tmp_path: Path) -> None:
     async def scenario(bed: Bed) -> None:
         def surge(workload: Any) -> None:

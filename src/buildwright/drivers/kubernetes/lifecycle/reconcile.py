@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from buildwright.drivers.kubernetes import quantity
@@ -69,18 +70,23 @@ class Reconciliation:
 
     async def plan(self) -> tuple[str, ...]:
         async with await connect(self._before) as cluster:
-            found = await self._find(cluster)
-            if found is None:
-                return ()
-            fixed.check_found(found, self._after)
-            stamp = await self._plan_files(cluster, found)
-            await self._plan_budget(cluster, found)
-            grown = await self._plan_claims(cluster, found)
-            await self._plan_workload(cluster, found, stamp)
-            workload = [self._workload] if self._workload else []
-            if any(line.startswith("spec.template") for write in workload for line in write.lines):
-                pods, _ = await cluster.list(POD, labels=self._before.labels)
-                self._former = rollout.Former.of(found, pods)
+            return await despite_others(partial(self._plan, cluster))
+
+    async def _plan(self, cluster: Cluster) -> tuple[str, ...]:
+        self._writes, self._leftovers, self._claims = [], [], []
+        self._recreate, self._former = False, rollout.Former()
+        found = await self._find(cluster)
+        if found is None:
+            return ()
+        fixed.check_found(found, self._after)
+        stamp = await self._plan_files(cluster, found)
+        await self._plan_budget(cluster, found)
+        grown = await self._plan_claims(cluster, found)
+        self._workload = await self._plan_workload(cluster, found, stamp)
+        workload = [self._workload] if self._workload else []
+        if any(line.startswith("spec.template") for write in workload for line in write.lines):
+            pods, _ = await cluster.list(POD, labels=self._before.labels)
+            self._former = rollout.Former.of(found, pods)
         lines = [line for write in (*workload, *self._writes) for line in _told(write.kind, write.name, write.lines)]
         lines += [line for kind, name in self._leftovers for line in _told(kind, name, ("is deleted",))]
         return (*lines, *grown)
@@ -193,7 +199,7 @@ class Reconciliation:
             lines += [f"PersistentVolumeClaim {name}", f"  spec.resources.requests.storage: {now} -> {size}"]
         return lines
 
-    async def _plan_workload(self, cluster: Cluster, found: Object, stamp: str) -> None:
+    async def _plan_workload(self, cluster: Cluster, found: Object, stamp: str) -> _Write | None:
         kind, before = self._after.kind, self._before.workload
         wanted = await objects.accepted(cluster, self._after)
 
@@ -204,8 +210,7 @@ class Reconciliation:
         if self._recreate:
             path = "spec.volumeClaimTemplates[buildkitd].spec.resources.requests.storage"
             lines.append(f"{path}: {fixed.size_of(fixed.claim_of(found['spec']))} -> {self._after.options.claim}")
-        if lines:
-            self._workload = _Write(kind=kind, name=self._after.name, body=body, lines=tuple(lines))
+        return _Write(kind=kind, name=self._after.name, body=body, lines=tuple(lines)) if lines else None
 
     async def _plan_write(
         self, cluster: Cluster, kind: Kind, name: str, live: Object | None, body: Callable[[Object | None], Object]
