@@ -359,6 +359,24 @@ def test_a_pod_that_went_just_now_is_replaced_before_it_is_missed(tmp_path: Path
     run(tmp_path, scenario)
 
 
+def test_a_pod_that_ends_while_it_is_opened_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("buildwright.drivers.kubernetes.driver._FIRST_DELAY", 0.01)
+
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        server.refuse["exec", "pods"] = Refusal(404, "NotFound", 'pods "b-0-0" not found')
+        server.requests.clear()
+        opening = asyncio.ensure_future(driver.open())
+        await server.called("exec", "pods")
+        server.update_pod("b-0-0", conditions=[{"type": "Ready", "status": "False"}])
+        await server.called("watch", "pods")
+        server.refuse.clear()
+        server.update_pod("b-0-0", conditions=[{"type": "Ready", "status": "True"}])
+        await (await opening).aclose()
+
+    run(tmp_path, scenario)
+
+
 def test_a_start_does_not_believe_in_pods_that_are_leaving(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, driver: Driver) -> None:
         await driver.start(Sink())

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from buildwright.drivers.kubernetes import identity
+from buildwright.drivers.kubernetes import identity, perseverance
 from buildwright.drivers.kubernetes.driver import KubernetesDriver
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.pins import Pins
-from buildwright.errors import BuildwrightError, ConfigurationError, ConnectError
+from buildwright.errors import BuildwrightError, ClusterError, ConfigurationError, ConnectError
 from buildwright.kube.api import CONFIG_MAP, NAMESPACE
 from buildwright.model.node import Node
 from buildwright.testing.drivers import Sink
@@ -144,14 +144,21 @@ def test_a_process_asks_a_cluster_once_who_it_is(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_cluster_that_failed_to_say_who_it_is_is_asked_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("status", "reason"), [(500, "InternalError"), (503, "ServiceUnavailable"), (429, "Busy")])
+def test_a_cluster_that_fails_to_say_who_it_is_is_not_taken_for_the_right_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, reason: str
+) -> None:
+    monkeypatch.setattr(perseverance, "PAUSES", (0.0, 0.0))
+
     async def run() -> None:
         async with ApiServer() as one, ApiServer() as two:
             serving(one, "uid-1"), serving(two, "uid-2")
             node = await identified(created(kubeconfig(tmp_path, {"a": one}, "a")))
             kubeconfig(tmp_path, {"a": two}, "a")
-            two.refuse["get", "namespaces"] = Refusal(500, "InternalError", "etcdserver: leader changed")
-            assert (await place(node))[0] == two.address
+            two.refuse["get", "namespaces"] = Refusal(status, reason, "etcdserver: leader changed")
+            with pytest.raises(ClusterError, match="leader changed"):
+                await KubernetesDriver(node).remove()
+            assert {request[1] for request in two.requests} == {"namespaces"}
             two.refuse.clear()
             with pytest.raises(ConfigurationError, match="uid-2"):
                 await place(node)

@@ -156,24 +156,29 @@ class KubernetesDriver:
         cluster = await connect(self._fleet)
         try:
             pods = await self._start(cluster, start) if start is not None else None
-            async with asyncio.timeout(_OPENING):
-                return await self._connected(cluster, affinity, pods)
-        except TimeoutError:
-            await cluster.aclose()
-            raise ConnectError(
-                f"no pod of node {self._fleet.node.name} in namespace {cluster.namespace} could be reached within "
-                f"{_OPENING:.0f} s, since the API server is busy: try again"
-            ) from None
+            return await self._connected(cluster, affinity, pods)
         except BaseException:
             await cluster.aclose()
             raise
 
     async def _connected(self, cluster: Cluster, affinity: str, pods: list[Pod] | None) -> ByteStream:
         """A stream to one of the pods, which owns `cluster`. `pods` are those of now, if somebody has asked."""
+        said: list[str] = []
+        try:
+            async with asyncio.timeout(_OPENING):
+                return await self._tried(cluster, affinity, pods, said)
+        except TimeoutError:
+            raise ConnectError(
+                f"no pod of node {self._fleet.node.name} in namespace {cluster.namespace} could be reached within "
+                f"{_OPENING:.0f} s ({said[-1] if said else 'the API server is busy'}): try again"
+            ) from None
+
+    async def _tried(self, cluster: Cluster, affinity: str, pods: list[Pod] | None, said: list[str]) -> ByteStream:
+        """Try one pod after the other; `said` gets why each could not be reached."""
         from buildwright.kube import exec as pod_exec
 
         for attempt in range(_ATTEMPTS):
-            pod = await self._choose(cluster, affinity, pods if not attempt else None, wait=not attempt)
+            pod = await self._choose(cluster, affinity, pods if not attempt else None)
             container = container_of(pod)
             try:
                 stream = await pod_exec.connect(cluster, pod.name, container, ("buildctl", "dial-stdio"))
@@ -189,6 +194,7 @@ class KubernetesDriver:
                     self._losses.note(pod)
                 if attempt == _ATTEMPTS - 1:
                     raise ConnectError(f"pod {pod.name} on {pod.node} cannot be reached: {error}") from error
+                said.append(str(error))
                 asked = error.retry_after
             # A node that has just joined refuses its API server until its certificate is signed.
             await asyncio.sleep(max(asked, _FIRST_DELAY * 2**attempt))
@@ -235,13 +241,13 @@ class KubernetesDriver:
         items, _ = await cluster.list(POD, labels=self._fleet.labels)
         return [Pod.read(item) for item in items]
 
-    async def _choose(self, cluster: Cluster, affinity: str, known: list[Pod] | None, *, wait: bool) -> Pod:
-        """A pod to build in; with `wait` one that is due is waited for: a workload replaces those that just went.
+    async def _choose(self, cluster: Cluster, affinity: str, known: list[Pod] | None) -> Pod:
+        """A pod to build in. One that is due is waited for: a workload replaces those that just went.
 
         `known` are the pods of this moment, if somebody has asked already.
         """
         chosen, pods = await repeated(partial(self._chosen, cluster, affinity, known))
-        if chosen is None and wait and self._fleet.options.managed:
+        if chosen is None and self._fleet.options.managed:
             from buildwright.drivers.kubernetes.startup import boot
 
             with suppress(NotReadyError, TimeoutError):

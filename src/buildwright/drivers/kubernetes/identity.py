@@ -7,10 +7,12 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.options import parse
+from buildwright.drivers.kubernetes.perseverance import repeated
 from buildwright.drivers.kubernetes.pins import Pins, is_cluster_address
 from buildwright.errors import BuildwrightError, ClusterError, ConfigurationError
 from buildwright.kube.api import FORBIDDEN, NAMESPACE, Cluster
@@ -93,9 +95,9 @@ async def identified(node: Node) -> str:
 
 
 async def _check(cluster: Cluster, pins: Pins, fleet: Fleet) -> None:
-    """Refuse another cluster than the one kept. One that does not say who it is passes.
+    """Refuse another cluster than the one kept. One that does not let us see who it is passes.
 
-    One that may say so later is asked again by then.
+    One that only fails to say so does not: raises what it says, once it has been asked a few times.
     """
     config = cluster.config
     trusted = config.credentials.cluster
@@ -104,10 +106,10 @@ async def _check(cluster: Cluster, pins: Pins, fleet: Fleet) -> None:
     if not pins.cluster or _asked.get(key, 0.0) > time.monotonic():
         return
     try:
-        found = await _identity(cluster)
+        found = await repeated(partial(_identity, cluster))
     except ClusterError as error:
         if error.status != FORBIDDEN:
-            return
+            raise
         found = ""
     if found and found != pins.cluster:
         raise ConfigurationError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from buildwright.kube.config import load
 from buildwright.kube.objects import Pod
 from buildwright.model.node import Node
 from buildwright.testing.drivers import Sink
-from buildwright.testing.kube import ApiServer, Refusal
+from buildwright.testing.kube import ApiServer, Refusal, pod
 
 DONE = {"observedGeneration": 3, "replicas": 2, "readyReplicas": 2, "updatedReplicas": 2}
 REVISION = {"currentRevision": "b0-1", "updateRevision": "b0-1"}
@@ -84,3 +85,43 @@ def test_a_rollout_that_is_done_does_not_fail_for_what_only_informs(
             assert ("list", "pods", "") in server.requests
 
     asyncio.run(scenario())
+
+
+REFUSED = 'pods "b0-x" is forbidden: exceeded quota: q, requested: requests.memory=8Gi, used: 0, limited: 1Gi'
+
+
+@pytest.mark.parametrize(
+    ("status", "events", "options"),
+    [
+        ({"conditions": [{"type": "ReplicaFailure", "status": "True", "message": REFUSED}]}, [], {}),
+        ({}, [REFUSED], {"persistent-volume-claim.requests.storage": "1Gi"}),
+    ],
+)
+def test_what_was_refused_before_the_change_is_no_refusal_of_it(
+    tmp_path: Path, status: dict[str, Any], events: list[str], options: dict[str, str]
+) -> None:
+    async def run() -> None:
+        async with ApiServer() as server:
+            server.controller = lambda _: None
+            path = server.kubeconfig(tmp_path)
+            node = Node(name="b0", endpoint=f"kubernetes:///b?deployment=b0&kubeconfig={path}", driver_opts=options)
+            fleet = Fleet.of(node)
+            changed = copy.deepcopy(dict(fleet.workload))
+            changed["metadata"] |= {"generation": 2, "uid": "w"}
+            server.put(fleet.kind.plural, {**changed, "status": {"observedGeneration": 1, **status}})
+            for number, message in enumerate(events):
+                about = {"kind": fleet.kind.kind, "name": "b0", "uid": "w"}
+                said = {"reason": "FailedCreate", "type": "Warning", "message": message, "involvedObject": about}
+                server.put("events", {"metadata": {"name": f"e{number}"}, **said})
+
+            async def heal() -> None:
+                for plural in ("pods", "events", fleet.kind.plural):
+                    await server.called("watch", plural)
+                server.put("pods", pod("b0-new", fleet.workload["spec"]["template"]))
+                counts = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas"), 1)
+                server.put(fleet.kind.plural, {**changed, "status": {"observedGeneration": 2, **counts}})
+
+            async with Cluster(load(str(path), environ={})) as cluster, asyncio.timeout(20):
+                await asyncio.gather(rollout.follow(cluster, fleet, Former(), Sink()), heal())
+
+    asyncio.run(run())

@@ -93,7 +93,7 @@ async def _wait(cluster: Cluster, fleet: Fleet, want: int, former: Former, shown
 
     async with asyncio.TaskGroup() as group:
         settling = group.create_task(_failure(_settle(cluster, fleet)))
-        booting = group.create_task(_failure(boot.wait(cluster, fleet, want, shown, fresh)))
+        booting = group.create_task(_failure(boot.wait(cluster, fleet, want, shown, fresh, made=False)))
         await asyncio.wait((settling, booting), return_when=asyncio.FIRST_COMPLETED)
         over = [settling]
         if not settling.done() and booting.result() is None:
