@@ -25,8 +25,8 @@ async def follow(
 ) -> AsyncGenerator[tuple[Object, ...], None]:
     """The objects that have all of `labels`, or the one called `name`: now, and again after every change, for ever.
 
-    Begins anew when a watch is lost or too old. Where `watch` is not allowed it reads every second instead; one
-    named object is read by whichever of `get` and `list` is allowed. Raises ClusterError when neither is, and what
+    Begins anew when a watch is lost or too old. Where `watch` is not allowed it reads every second instead, and where
+    `list` is not, `get` does for one named object. Raises ClusterError when neither is, and what
     the server said last (ConnectError when it could not be reached) after it was away, busy or failing more than
     `patience` times in a row, a second apart or as far as it asked.
     """
@@ -59,20 +59,24 @@ class _Following:
         self._kind = kind
         self._labels = labels
         self._name = name
-        self._may_get = bool(name)
+        self._may_list = True
         self._may_watch = True
 
     async def read(self) -> tuple[tuple[Object, ...], str]:
-        """The objects and the version to watch from; "" when a watch shall begin with the present state."""
-        if self._may_get:
+        """The objects and the version to watch from; "" when a watch shall begin with the present state.
+
+        An object's own version is none to watch from: the server knows no more of what came after one that has not
+        changed for long (Cacher of k8s.io/apiserver).
+        """
+        if self._may_list:
             try:
-                found = await self._cluster.get(self._kind, self._name)
-                return ((found,), found["metadata"]["resourceVersion"]) if found else ((), "")
+                return await self._cluster.list(self._kind, labels=self._labels, name=self._name)
             except ClusterError as error:
-                if error.status != FORBIDDEN:
+                if error.status != FORBIDDEN or not self._name:
                     raise
-                self._may_get = False
-        return await self._cluster.list(self._kind, labels=self._labels, name=self._name)
+                self._may_list = False
+        found = await self._cluster.get(self._kind, self._name)
+        return ((found,) if found else ()), ""
 
     async def changes(self, objects: tuple[Object, ...], version: str) -> AsyncGenerator[tuple[Object, ...], None]:
         """All objects after each change that a watch tells of; nothing where watching is not allowed."""

@@ -12,7 +12,8 @@ from typing import Any
 class Container:
     """One container's state (core/v1 ContainerStatus). `exit_code` is None unless it is terminated.
 
-    `last_...` is about the run before, `last_seconds` how long that lasted.
+    `ended_at` is when it terminated, by its node's clock in seconds, 0 when that is not known. `last_...` is about
+    the run before, `last_seconds` how long that lasted.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Container:
     message: str = ""
     exit_code: int | None = None
     ended: str = ""
+    ended_at: float = 0.0
     last_exit_code: int | None = None
     last_ended: str = ""
     last_message: str = ""
@@ -49,6 +51,8 @@ class Pod:
     """Those of them that have a preStop hook: they go on while the pod is terminating, up to `grace` seconds."""
     grace: int | None = None
     """Seconds that a terminating pod has from the request on; None for others."""
+    deadline: float = 0.0
+    """When these are over, by the server's clock in seconds; 0 for others."""
     memory_limits: Mapping[str, str] = field(default_factory=dict)
     """By container, as they were written; no entry without a limit."""
 
@@ -82,6 +86,7 @@ class Pod:
                 entry.get("name", "") for entry in specified if (entry.get("lifecycle") or {}).get("preStop")
             ),
             grace=metadata.get("deletionGracePeriodSeconds"),
+            deadline=_seconds(metadata.get("deletionTimestamp")),
             memory_limits={
                 entry.get("name", ""): str(limit)
                 for entry in specified
@@ -190,6 +195,7 @@ def _container(entry: Mapping[str, Any], *, init: bool) -> Container:
         message=waiting.get("message") or ended.get("message") or "",
         exit_code=ended.get("exitCode"),
         ended=ended.get("reason") or "",
+        ended_at=_seconds(ended.get("finishedAt")),
         last_exit_code=before.get("exitCode"),
         last_ended=before.get("reason") or "",
         last_message=before.get("message") or "",

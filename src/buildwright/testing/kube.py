@@ -8,7 +8,8 @@ replace it to make others. `refuse` answers chosen requests with a Status. A pod
 `exec_handler`, which gets its stdin and stdout as a byte stream. Objects of the cluster have the namespace "". An
 access review allows all but what is `denied`, as (verb, resource); `logs` holds the lines of a pod's daemon, each a
 second after the one before, `former_logs` those of its run before, and a log in `endless` goes on for as long as it
-is followed. Requests in `mute`, as (verb, resource), are never answered.
+is followed. Requests in `mute`, as (verb, resource), are never answered. A watch from a version before `oldest` is
+refused as too old.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
@@ -99,6 +101,7 @@ class ApiServer:
         self.endless: set[str] = set()
         self.denied: set[tuple[str, str]] = set()
         self.mute: set[tuple[str, str]] = set()
+        self.oldest = 0
         self.address = ""
         self._subprotocols = subprotocols
         self._tls = tls
@@ -260,7 +263,9 @@ class ApiServer:
                 return 409, _status(Refusal(409, "AlreadyExists", f'{plural} "{name}" already exists'))
             if "dryRun" in request.query:
                 return 201, request.body
-            self.put(plural, request.body, namespace)
+            created = datetime.fromtimestamp(self.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            metadata = {**request.body["metadata"], "creationTimestamp": created}
+            self.put(plural, {**request.body, "metadata": metadata}, namespace)
             if plural in _WORKLOADS:
                 self.controller(self.objects[plural, namespace, name])
             return 201, self.objects[plural, namespace, name]
@@ -316,6 +321,9 @@ class ApiServer:
     async def _watch(self, request: Request, writer: asyncio.StreamWriter) -> None:
         watch = _Watch(request)
         since = int(request.query.get("resourceVersion", ["0"])[0] or 0)
+        if 0 < since < self.oldest:
+            await _answer(writer, 410, _status(Refusal(410, "Expired", f"too old resource version: {since}")))
+            return
         for (plural, namespace, _), item in self.objects.items():
             newer = int(item["metadata"]["resourceVersion"]) > since
             if (

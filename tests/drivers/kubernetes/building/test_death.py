@@ -38,6 +38,12 @@ def ended(pod: Pod, code: int = 0) -> Pod:
     return replace(pod, containers=(Container(name="buildkitd", exit_code=code, ended="Completed"),))
 
 
+def at(pod: Pod, seconds: float, *, code: int = 0, reason: str = "Completed") -> Pod:
+    """The pod, whose deadline is at 1000 s, with its container ended before or after that."""
+    container = Container(name="buildkitd", exit_code=code, ended=reason, ended_at=1000 + seconds)
+    return replace(leaving(pod, grace=605), deadline=1000.0, containers=(container,))
+
+
 def test_a_pod_that_goes_on_is_alive() -> None:
     assert death(ALIVE, [ALIVE], "buildkitd") is None
 
@@ -256,3 +262,20 @@ def test_pods_as_a_real_cluster_showed_them(path: Path) -> None:
     told = next(verdict for verdict in verdicts if verdict is not None)
     assert (told.reason, told.exit_code) == (record["reason"], record["exit_code"])
     assert before.name in told.text
+
+
+@pytest.mark.parametrize(
+    ("pod", "reason"),
+    [
+        (at(HOOKED, -5), "Drained"),
+        (at(HOOKED, 1, code=137, reason="Error"), "Drained"),
+        (at(HOOKED, -590), "Deleted"),
+        (at(ALIVE, -5), "Deleted"),
+        (at(HOOKED, -590, code=137, reason="OOMKilled"), "OOMKilled"),
+        (at(ALIVE, -590, code=137, reason="OOMKilled"), "OOMKilled"),
+    ],
+)
+def test_a_drained_pod_is_one_whose_time_was_used_up(pod: Pod, reason: str) -> None:
+    told = found(pod, before=HOOKED)
+    assert (told.reason, told.final) == (reason, True)
+    assert ("limits.memory" in told.advice) == (reason == "OOMKilled")

@@ -19,6 +19,7 @@ from buildwright.kube.objects import Pod
 from buildwright.testing.kube import ApiServer, Refusal, pod
 from buildwright.wire.stream import ByteStream
 
+BUSY = Refusal(429, "TooManyRequests", "too many requests, please try again later")
 BACKEND = Refusal(500, "InternalError", "Get https://10.0.0.1:10250/containerLogs: dial tcp: connection refused")
 FORBIDDEN = Refusal(403, "Forbidden", "no")
 
@@ -70,6 +71,8 @@ def test_a_node_that_has_no_such_container_lives(tmp_path: Path) -> None:
             lambda server: server.refuse.update({("log", "pods"): BACKEND, ("list", "pods"): FORBIDDEN}),
             Answer.SERVER,
         ),
+        (lambda server: server.refuse.update({("log", "pods"): BUSY}), Answer.NOBODY),
+        (lambda server: server.refuse.update({("log", "pods"): FORBIDDEN, ("exec", "pods"): BUSY}), Answer.NOBODY),
     ],
 )
 def test_a_node_is_lost_only_to_a_server_that_answers(

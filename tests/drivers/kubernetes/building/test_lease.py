@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,16 @@ from typing import Any
 import pytest
 
 from buildwright.drivers.kubernetes.building import lease
-from buildwright.drivers.kubernetes.building.lease import Keeper, Lease, LeasedStream, seconds, settle, sweep, written
+from buildwright.drivers.kubernetes.building.lease import (
+    Keeper,
+    Lease,
+    LeasedStream,
+    leases,
+    seconds,
+    settle,
+    sweep,
+    written,
+)
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.manifests import drain
 from buildwright.errors import ClusterError
@@ -194,6 +204,28 @@ def test_without_drain_no_pod_is_protected(tmp_path: Path, hasty: None) -> None:
         keeper = Keeper(cluster, fleet(drain="0"), the_pod(server))
         await server.called("patch", "leases")
         assert not [request for request in server.requests if request[:2] == ("patch", "pods")]
+        await keeper.aclose()
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
+def test_a_client_whose_clock_is_off_protects_its_pod_no_less_and_no_longer(
+    tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    monkeypatch.setattr(lease, "RENEWAL", 20.0)
+
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        server.clock = lambda: time.time() + ahead
+        keeper = Keeper(cluster, fleet(), the_pod(server))
+        # Its own sweep is over then, which takes away what protects nothing.
+        await server.until(lambda: server.requests.count(("list", "leases", "")) and label(server))
+        await asyncio.sleep(0.1)
+        assert label(server) in names(server)
+        (held,) = await leases(cluster, LABELS)
+        now = server.clock()
+        assert [held.protects(now + seconds) for seconds in (0, 700)] == [True, False]
+        assert [held.valid(now + seconds) for seconds in (0, 70)] == [True, False]
         await keeper.aclose()
 
     run(tmp_path, scenario)

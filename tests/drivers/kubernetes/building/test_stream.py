@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from buildwright.drivers.kubernetes.building import inquiry, tail
 from buildwright.drivers.kubernetes.building import stream as pod_stream
-from buildwright.drivers.kubernetes.building.death import Death
 from buildwright.drivers.kubernetes.building.stream import PodStream
 from buildwright.errors import ConnectionLostError, DaemonLostError
 from buildwright.kube import exec as pod_exec
@@ -73,25 +72,6 @@ async def loss(stream: PodStream) -> DaemonLostError:
     except DaemonLostError as error:
         return error
     raise AssertionError("the stream has ended well")
-
-
-def test_a_pod_that_stays_after_all_is_followed_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = [Death("Deleted", "pod p is leaving", final=False), None, Death("Deleted", "pod p is gone")]
-
-    async def states(*_args: object, **_more: object) -> AsyncIterator[tuple[object, ...]]:
-        yield ()
-        yield ()
-        for _ in range(9):
-            await asyncio.sleep(0)
-        yield ()
-
-    async def scenario(_server: ApiServer, stream: PodStream) -> None:
-        assert "pod p is gone" in str(await loss(stream))
-
-    monkeypatch.setattr(pod_stream, "LEAVING", 0.0)
-    monkeypatch.setattr(pod_stream, "follow", states)
-    monkeypatch.setattr(pod_stream, "death", lambda *_args: told.pop(0))
-    run(tmp_path, scenario)
 
 
 def test_a_loss_has_all_that_is_known_and_is_noted(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def run(folder: Path, scenario: Callable[[ApiServer, Tail], Awaitable[None]]) ->
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LATER", 0.0)
+    monkeypatch.setattr(module, "AGAIN", 0.0)
 
 
 def test_a_followed_log_leaves_its_last_lines(tmp_path: Path) -> None:
@@ -67,5 +68,22 @@ def test_what_was_followed_is_kept_when_the_container_has_another_log(tmp_path: 
         server.logs["p"] = ["a new life"]
         await tail.fetch()
         assert tail.lines == LAST
+
+    run(tmp_path, scenario)
+
+
+def test_a_log_whose_connection_is_lost_is_followed_again(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, tail: Tail) -> None:
+        server.endless.add("p")
+        running = asyncio.create_task(tail.run())
+        async with asyncio.timeout(20):
+            await server.called("log", "pods")
+            await asyncio.sleep(0.1)
+            assert tail.lines == LAST
+            server.logs["p"].append("panic: the reason")
+            server.endless.clear()
+            server.cut()
+            await running
+        assert tail.lines == (*LAST[1:], "panic: the reason")
 
     run(tmp_path, scenario)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from buildwright.drivers.kubernetes.manifests import drain
 from buildwright.errors import DaemonLostError
 from buildwright.kube.objects import Container, Pod
 
@@ -31,6 +32,9 @@ _OWN_LIMITS = (
     ("Usage of EmptyDir volume", "raise that volume's sizeLimit in the driver option podtemplate"),
 )
 """What kubelet says of a pod that it evicts for a limit of its own (pkg/kubelet/eviction), and what to do."""
+_OOM = "OOMKilled"
+_SKEW = 3.0
+"""Seconds by which the clocks of a node and of the API server may differ, and time stamps are rounded."""
 _LIMIT_RANGER = "kubernetes.io/limit-ranger"
 """Annotation that says what a LimitRange has set in a pod (plugin/pkg/admission/limitranger)."""
 
@@ -105,20 +109,27 @@ def silent(pod: Pod, seconds: float) -> Death:
 
 def _leaving(pod: Pod, container: str, *, gone: bool = False) -> Death | None:
     """A pod that is being deleted, or that was."""
-    found = _find(pod, container)
-    ended = found is not None and found.exit_code is not None
-    code = found.exit_code if found is not None else None
+    found = _find(pod, container) or Container(name=container)
+    code = found.exit_code
+    ended = code is not None
     held = container in pod.hooked and pod.terminating and not gone
     if held and not ended and pod.grace != 0:
         return None
+    if found.ended == _OOM:
+        return _out_of_memory(pod, container, code)
     _, cause, message = _disruption(pod)
     reason = _DISRUPTIONS.get(cause, "Deleted")
-    if ended and container in pod.hooked and pod.grace:
+    if ended and container in pod.hooked and pod.grace and _used_up(pod, found):
         text = f"{name_of(pod)} was {_VERBS[reason]}, and its grace period of {pod.grace} s ended before the build"
         return Death("Drained", text + _quoted(message), exit_code=code, advice="raise the driver option drain")
     final = gone or ended
     text = f"{name_of(pod)} {'was' if final else 'is being'} {_VERBS[reason]}{_quoted(message)}"
     return Death(reason, text, exit_code=code, final=final, advice=_advice(reason))
+
+
+def _used_up(pod: Pod, ended: Container) -> bool:
+    """Whether the container went on until the hook let go of it; where that cannot be told it did."""
+    return not (pod.deadline and ended.ended_at) or ended.ended_at >= pod.deadline - drain.AFTER - _SKEW
 
 
 def _over(pod: Pod, container: str) -> Death:
@@ -146,14 +157,20 @@ def _ended(before: Pod, now: Pod, container: str) -> Death | None:
         code, reason = found.last_exit_code, found.last_ended
     else:
         return None
+    if reason == _OOM:
+        return _out_of_memory(now, container, code)
     where = f"container {container} of {name_of(now)}"
-    if reason == "OOMKilled":
-        limit, do = memory_limit(now, container)
-        facts = f"OOMKilled, exit code {code}, {limit or 'no limits.memory'}"
-        advice = ("" if limit else f"node {now.node} is out of memory: ") + f"{do} the driver option limits.memory"
-        return Death(reason, f"{where} ran out of memory ({facts})", exit_code=code, advice=advice)
     text = f"{where} ended with exit code {code}" + (f" ({reason})" if reason else "")
     return Death("Exited", text, exit_code=code)
+
+
+def _out_of_memory(pod: Pod, container: str, code: int | None) -> Death:
+    limit, do = memory_limit(pod, container)
+    facts = f"{_OOM}, exit code {code}, {limit or 'no limits.memory'}"
+    advice = ("" if limit else f"node {pod.node} is out of memory: ") + f"{do} the driver option limits.memory"
+    return Death(
+        _OOM, f"container {container} of {name_of(pod)} ran out of memory ({facts})", exit_code=code, advice=advice
+    )
 
 
 def _find(pod: Pod, container: str) -> Container | None:

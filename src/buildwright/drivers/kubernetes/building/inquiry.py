@@ -14,6 +14,8 @@ from buildwright.kube.objects import Pod
 GRACE = 0.5
 """Seconds that a node has for its answer after that of the API server, before it counts as lost."""
 
+_UNASKED = (401, 429)
+"""What an API server answers by itself, before it asks a kubelet."""
 _UNREACHED = "error sending request"
 """How an API server says that it could not connect to a kubelet (client-go, transport/spdy)."""
 
@@ -62,7 +64,7 @@ async def _node_answers(cluster: Cluster, pod: Pod, container: str, tail: Tail) 
     except ClusterError as error:
         if error.status == FORBIDDEN:
             return await _runs_commands(cluster, pod, container)
-        return error.status < 500
+        return None if error.status in _UNASKED else error.status < 500
     except BuildwrightError:
         return None
 
@@ -73,7 +75,7 @@ async def _runs_commands(cluster: Cluster, pod: Pod, container: str) -> bool | N
         _, end = await pod_exec.output_of(cluster, pod.name, container, ("true",))
         return _UNREACHED not in end.message
     except ClusterError as error:
-        return error.status < 500
+        return None if error.status in _UNASKED else error.status < 500
     except BuildwrightError:
         return None
 

@@ -212,12 +212,12 @@ class PodStream:
                 seen = [Pod.read(item) for item in items]
                 found = death(self._pod, seen, self._container, last)
                 last = next((pod for pod in seen if pod.uid == self._pod.uid), last)
-                self._death = found
                 if found is None:
-                    patience.reschedule(None)
-                elif found.final:
+                    continue
+                self._death = found
+                if found.final:
                     return
-                elif patience.when() is None:
+                if patience.when() is None:
                     patience.reschedule(asyncio.get_running_loop().time() + LEAVING)
 
     async def _doubt(self) -> None:

@@ -12,6 +12,8 @@ from buildwright.kube.api import Cluster
 LINES = 20
 LATER = 1.0
 """Seconds before the log is followed, so that short builds do not pay for it."""
+AGAIN = 1.0
+"""Seconds before a log whose connection was lost is followed again."""
 
 
 class Tail:
@@ -28,14 +30,26 @@ class Tail:
         return tuple(self._lines)
 
     async def run(self) -> None:
-        """Follow until the log ends, cannot be read (no right, no container) or the caller cancels. Never raises."""
-        await asyncio.sleep(LATER)
-        try:
-            async with aclosing(self._cluster.logs(self._pod, self._container, follow=True, tail=LINES)) as lines:
-                async for line in lines:
-                    self._lines.append(line)
-        except BuildwrightError:
-            return
+        """Follow until the log ends, cannot be read (no right, no container) or the caller cancels. Never raises.
+
+        It is followed again when only its connection is lost, as by a proxy that ends what is idle.
+        """
+        pause = LATER
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                return await self._follow()
+            except BuildwrightError as error:
+                if not error.retriable:
+                    return None
+            pause = AGAIN
+
+    async def _follow(self) -> None:
+        followed: deque[str] = deque(maxlen=LINES)
+        async with aclosing(self._cluster.logs(self._pod, self._container, follow=True, tail=LINES)) as lines:
+            async for line in lines:
+                followed.append(line)
+                self._lines = followed
 
     async def fetch(self) -> None:
         """Read the last lines anew, now. Raises what `Cluster.logs` does; `lines` then are what they were."""

@@ -14,7 +14,7 @@ from typing import Any
 LEASE = "buildwright/lease"
 """Label of a pod that a build protects; its value is the name of the build's Lease."""
 
-_AFTER = 5
+AFTER = 5
 """Seconds for the daemon to end after the hook. One that still builds takes all of them, an idle one a moment."""
 
 _WAIT = """\
@@ -38,7 +38,7 @@ def hook(bound: float) -> dict[str, Any]:
 
 def grace(bound: float) -> int | None:
     """`terminationGracePeriodSeconds` of a pod with such a hook; None for the cluster's default."""
-    return math.ceil(bound) + _AFTER if bound else None
+    return math.ceil(bound) + AFTER if bound else None
 
 
 def budget(name: str, selector: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, Any]:
