@@ -95,6 +95,49 @@ def test_static_users_are_shown_with_every_call(tmp_path: Path, user: dict[str, 
     run(work)
 
 
+def test_who_acts_as_another_says_so_with_every_call(tmp_path: Path) -> None:
+    acting = {"as": "jane", "as-uid": "7", "as-groups": ["a", "b"], "as-user-extra": {"Acme.com/team": ["x"]}}
+
+    async def scenario(server: ApiServer) -> None:
+        async with cluster_of(server, tmp_path, {"token": "t", **acting}) as cluster:
+            await called(cluster)
+        assert len(server.headers) == 2
+        for shown in server.headers:
+            assert shown["authorization"] == "Bearer t"
+            assert (shown["impersonate-user"], shown["impersonate-uid"]) == ("jane", "7")
+            assert shown["impersonate-group"] == "a, b"
+            assert shown["impersonate-extra-acme.com%2fteam"] == "x"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [
+        ({"as-groups": ["a"]}, "of nobody"),
+        ({"as": "jane", "as-groups": "a"}, "no lists"),
+        ({"as": "jane", "as-user-extra": {"a": "b"}}, "no lists"),
+        ({"as": ["jane"]}, "no text"),
+    ],
+)
+def test_who_it_acts_as_must_be_said_well(tmp_path: Path, user: dict[str, Any], words: str) -> None:
+    async def scenario(server: ApiServer) -> None:
+        with pytest.raises(ConfigurationError, match=words):
+            cluster_of(server, tmp_path, user)
+
+    run(scenario)
+
+
+def test_an_empty_token_file_is_named(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer) -> None:
+        (tmp_path / "token").touch()
+        async with cluster_of(server, tmp_path, {"tokenFile": "token"}) as cluster:
+            with pytest.raises(ConfigurationError, match="token: the file is empty"):
+                await called(cluster)
+
+    run(scenario)
+
+
 def test_a_token_file_is_read_for_every_call(tmp_path: Path) -> None:
     async def work(server: ApiServer) -> None:
         path = tmp_path / "token"

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from buildwright.errors import ConfigurationError
 from buildwright.kube import plugin
-from buildwright.kube.credentials import Authority, Material, User
+from buildwright.kube.credentials import ActingAs, Authority, Material, User
 from buildwright.kube.plugin import Plugin
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -252,7 +252,8 @@ def single(
     if not isinstance(insecure, bool):
         raise ConfigurationError(f"{where} is malformed: its insecure-skip-tls-verify is neither true nor false")
     found = Authority(insecure=insecure, **{ours: _text(cluster, key, where) for ours, key in _OF_CLUSTER.items()})
-    credentials = Material(found, User(**{ours: _text(user, key, where) for ours, key in _OF_USER.items()}))
+    shown = {ours: _text(user, key, where) for ours, key in _OF_USER.items()}
+    credentials = Material(found, User(acting_as=_acting_as(user, where), **shown))
     if found.insecure and (found.certificate_auth or found.certificate_auth_data):
         raise ConfigurationError(
             f"{where} has a certificate authority beside insecure-skip-tls-verify: take one of them out"
@@ -267,6 +268,23 @@ def single(
         plugin=plugin.read(stated, cluster, folder, where) if stated else None,
         credentials=credentials,
     )
+
+
+def _acting_as(user: Mapping[str, Any], where: str) -> ActingAs | None:
+    name, uid = _text(user, "as", where), _text(user, "as-uid", where)
+    groups, extra = user.get("as-groups") or [], user.get("as-user-extra") or {}
+    lists = [groups, *(extra.values() if isinstance(extra, dict) else [None])]
+    if not all(isinstance(said, list) and all(isinstance(word, str) for word in said) for said in lists):
+        raise ConfigurationError(f"{where} is malformed: its as-groups or as-user-extra are no lists of texts")
+    if not name:
+        if uid or groups or extra:
+            raise ConfigurationError(
+                f'{where} acts as a uid or groups of nobody: add "as" to its user, or take them out'
+            )
+        return None
+    # Header names are in lower case with the server, too.
+    said = {str(key).lower(): tuple(words) for key, words in extra.items()}
+    return ActingAs(user=name, uid=uid, groups=tuple(groups), extra=said)
 
 
 def _text(entry: Mapping[str, Any], key: str, where: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from buildwright.errors import ConfigurationError
 from buildwright.kube import plugin
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import ssl
 
     from buildwright.kube.config import ClusterConfig
+
+_TOKEN = "!#$&'*+^`|"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,28 @@ class User:
     client_cert_data: str = ""
     client_key: str = ""
     client_key_data: str = field(default="", repr=False)
+    acting_as: ActingAs | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActingAs:
+    """Whom the user acts as; what the server answers and refuses is for that one (impersonation)."""
+
+    user: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def headers(self) -> dict[str, str | tuple[str, ...]]:
+        """As client-go writes them (transport/round_trippers.go)."""
+        found: dict[str, str | tuple[str, ...]] = {"Impersonate-User": self.user}
+        if self.uid:
+            found["Impersonate-Uid"] = self.uid
+        if self.groups:
+            found["Impersonate-Group"] = self.groups
+        # What a header's name may not have is written in percents (RFC 9110, section 5.6.2).
+        return found | {f"Impersonate-Extra-{quote(key, safe=_TOKEN)}": said for key, said in self.extra.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +78,7 @@ class Material:
 class Proof:
     """`tls` is None for a server without TLS."""
 
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str | Sequence[str]] = field(repr=False)
     tls: ssl.SSLContext | None
     credential: Credential | None = field(default=None, repr=False)
 
@@ -69,7 +94,9 @@ async def prove(config: ClusterConfig, *, refused: Proof | None = None) -> Proof
         found = await plugin.credential(
             config.plugin, context_of(config), refused=refused.credential if refused else None
         )
-    return Proof(_authorization(config, found), tls(config, found), found)
+    acting = config.credentials.user.acting_as
+    shown = {**_authorization(config, found), **(acting.headers if acting is not None else {})}
+    return Proof(shown, tls(config, found), found)
 
 
 def _authorization(config: ClusterConfig, found: Credential | None) -> dict[str, str]:
@@ -86,6 +113,10 @@ def _authorization(config: ClusterConfig, found: Credential | None) -> dict[str,
                     f"the token of {context_of(config)} cannot be read from {user.token_file}: {why}"
                 ) from error
             token = user.token
+        if not token and not user.token:
+            raise ConfigurationError(
+                f"the token of {context_of(config)} cannot be read from {user.token_file}: the file is empty"
+            )
     elif user.token:
         token = user.token
     if token and not (token.isascii() and token.isprintable()):

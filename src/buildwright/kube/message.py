@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: .*)?", re.ASCII)
@@ -29,13 +29,23 @@ class Head:
     """Whether the connection may carry another request after this answer."""
 
 
-def request(method: str, target: str, fields: Mapping[str, str], body: bytes | None = None) -> bytes:
-    """A whole request. Raises MessageError for a target or field that HTTP cannot carry."""
+def request(method: str, target: str, fields: Mapping[str, str | Sequence[str]], body: bytes | None = None) -> bytes:
+    """A whole request; a field of several values is written once for each.
+
+    Raises MessageError for a target or field that HTTP cannot carry.
+    """
     told = {**fields, **({"Content-Length": str(len(body))} if body is not None else {})}
-    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in told.items())]
+    lines = [
+        f"{method} {target} HTTP/1.1",
+        *(f"{name}: {value}" for name, said in told.items() for value in _values(said)),
+    ]
     if not all(line.isascii() and line.isprintable() for line in lines):
         raise MessageError("a request holds characters that HTTP does not carry")
     return "\r\n".join([*lines, "", ""]).encode("ascii") + (body or b"")
+
+
+def _values(said: str | Sequence[str]) -> Sequence[str]:
+    return (said,) if isinstance(said, str) else said
 
 
 def head(data: bytes) -> Head:

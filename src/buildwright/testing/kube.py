@@ -439,7 +439,10 @@ async def _read_request(reader: asyncio.StreamReader) -> Request:
     head = await reader.readuntil(b"\r\n\r\n")
     start, *lines = head.decode().split("\r\n")
     method, target, _ = start.split(" ")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+    headers: dict[str, str] = {}
+    for name, _, value in (line.partition(":") for line in lines if line):
+        said = headers.get(name.lower())
+        headers[name.lower()] = value.strip() if said is None else f"{said}, {value.strip()}"
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     parts = urlsplit(target)
     namespace, plural, name, *action = _address(parts.path.split("/")[1:])

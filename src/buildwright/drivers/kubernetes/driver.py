@@ -62,10 +62,11 @@ class KubernetesDriver:
                 found = await cluster.get(self._fleet.kind, self._fleet.name)
                 if found is None:
                     return NodeInfo(status=NodeStatus.INACTIVE)
-                idle = Workload.read(found).idle
+                stopped = not Workload.read(found).replicas
             else:
-                idle = not any(pod.ready for pod in pods)
-        if idle:
+                stopped = False
+        # A workload counts its ready pods a moment after they are.
+        if stopped or not any(pod.ready for pod in pods):
             return NodeInfo(status=NodeStatus.STOPPED)
         instances = [Instance(name=pod.name, platforms=_platforms(pod)) for pod in pods if pod.running]
         return NodeInfo(
