@@ -18,7 +18,7 @@ from buildwright.kube.api import Cluster
 from buildwright.kube.config import load
 from buildwright.model.node import Node
 from buildwright.testing.drivers import Sink, serve_daemon
-from buildwright.testing.kube import ApiServer, Refusal
+from buildwright.testing.kube import ApiServer, Refusal, pod
 
 FILES = {"buildkitd.toml": b"debug = true\n", "certs/r.io/key.pem": b"-----BEGIN PRIVATE KEY-----\n"}
 Scenario = Callable[[ApiServer, Callable[[], Driver]], Awaitable[None]]
@@ -80,23 +80,43 @@ def test_one_that_never_goes_ends_the_start(tmp_path: Path, monkeypatch: pytest.
     run(tmp_path, scenario)
 
 
-def test_a_builder_that_is_removed_while_it_starts_is_made_again(tmp_path: Path) -> None:
-    async def scenario(server: ApiServer, driver: Callable[[], Driver]) -> None:
-        ready, times = server.controller, []
+def never_ready(workload: Any) -> None:
+    """A controller that has not begun yet."""
 
-        def remove_the_first(workload: Any) -> None:
-            times.append(workload)
-            if len(times) > 1:
-                ready(workload)
 
-        server.controller = remove_the_first
-        starting = asyncio.ensure_future(driver().start(Sink()))
+@pytest.mark.parametrize("owner", ["", "pod/job"])
+def test_a_builder_that_is_removed_while_it_starts_is_made_again_only_for_another_owner(
+    tmp_path: Path, owner: str
+) -> None:
+    async def scenario(server: ApiServer, _driver: Callable[[], Driver]) -> None:
+        endpoint = f"kubernetes:///b?deployment=b0&kubeconfig={tmp_path / 'kubeconfig'}"
+        node = Node(name="b0", endpoint=endpoint, driver_opts={"owner": owner}, files=FILES)
+        server.put("pods", pod("job", {"metadata": {}, "spec": {"containers": []}}))
+        ready, server.controller = server.controller, never_ready
+        starting = asyncio.ensure_future(make("kubernetes", node).start(Sink()))
         await server.called("watch", "deployments")
+        server.controller = ready
         server.drop("configmaps", "b0-config")
         server.drop("deployments", "b0")
-        await starting
-        assert len(times) == 2
-        assert ("configmaps", "default", "b0-config") in server.objects
+        if owner:
+            await starting
+        else:
+            with pytest.raises(NotReadyError, match="node b0 was removed while it started: create it again"):
+                await starting
+        for plural, name in (("deployments", "b0"), ("configmaps", "b0-config")):
+            assert ((plural, "default", name) in server.objects) == bool(owner)
+
+    run(tmp_path, scenario)
+
+
+def test_a_builder_that_is_stopped_while_it_starts_says_so_at_once(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Callable[[], Driver]) -> None:
+        server.controller = never_ready
+        starting = asyncio.ensure_future(driver().start(Sink()))
+        await server.called("watch", "deployments")
+        await driver().stop()
+        with pytest.raises(NotReadyError, match="node b0 was stopped while it started: start it again with"):
+            await starting
 
     run(tmp_path, scenario)
 

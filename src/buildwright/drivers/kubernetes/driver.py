@@ -116,8 +116,9 @@ class KubernetesDriver:
                         await boot.wait(cluster, self._fleet, want, shown, made=found is None)
                     break
                 except boot.RemovedError:
-                    # Somebody's job is over, and it takes along the builder of that name: ours has just begun.
-                    if attempt == _ATTEMPTS - 1:
+                    # What goes with its owner is the builder of a job that is over, and ours has just begun. What
+                    # somebody has removed stays so.
+                    if not options.owner or attempt == _ATTEMPTS - 1:
                         raise
                     found = None
 

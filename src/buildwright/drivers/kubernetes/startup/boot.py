@@ -111,6 +111,11 @@ class _Waiting:
                 there = bool(items)
                 for item in items:
                     workload = Workload.read(item)
+                    if self._boot.want and not workload.replicas:
+                        raise NotReadyError(
+                            f"node {self._fleet.node.name} was stopped while it started: start it again with "
+                            "buildwright inspect --bootstrap"
+                        )
                     self._boot.feed_workload(workload)
                     if not nudged and workload.pods < workload.replicas:
                         nudged = True
