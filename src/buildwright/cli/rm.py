@@ -76,12 +76,12 @@ async def _removed(name: str, values: Values, context: Context) -> None:
 
 async def _remove_nodes(builder: Builder, context: Context, *, keep_state: bool) -> list[str]:
     """Remove every node's daemons, and return what failed."""
-    from buildwright.builders.open import driver_for
+    from buildwright.drivers import table
 
     failures: list[str] = []
     for node in builder.nodes:
         try:
-            driver = driver_for(builder, node)
+            driver = table.remover(builder.driver, node)
             await driver.remove(keep_state=keep_state, tell=context.warn)
         except BuildwrightError as error:
             failures.append(f"failed to remove node {node.name}: {error}")

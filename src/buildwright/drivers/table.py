@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from buildwright.drivers.driver import Driver
@@ -28,6 +29,12 @@ def _settled_kubernetes(options: Mapping[str, str]) -> Mapping[str, str]:
     return settled(options)
 
 
+def _removable_kubernetes(options: Mapping[str, str]) -> Mapping[str, str]:
+    from buildwright.drivers.kubernetes.options import removable
+
+    return removable(options)
+
+
 def _reconciliation(before: Node, after: Node) -> Update:
     from buildwright.drivers.kubernetes.lifecycle.reconcile import Reconciliation
 
@@ -42,6 +49,7 @@ def _remote(node: Node) -> Driver:
 
 _DRIVERS: Mapping[str, Callable[[Node], Driver]] = {"kubernetes": _kubernetes, "remote": _remote}
 _SETTLERS: Mapping[str, Callable[[Mapping[str, str]], Mapping[str, str]]] = {"kubernetes": _settled_kubernetes}
+_REMOVABLE: Mapping[str, Callable[[Mapping[str, str]], Mapping[str, str]]] = {"kubernetes": _removable_kubernetes}
 
 
 def _settled_in_cluster(node: Node, before: Node | None, environ: Mapping[str, str]) -> str:
@@ -112,6 +120,16 @@ def make(driver: str, node: Node) -> Driver:
 
     near = difflib.get_close_matches(driver, KNOWN, n=1, cutoff=0.5)
     raise UsageError(f'unknown driver "{driver}": ' + (f'did you mean "{near[0]}"?' if near else f"use {have}"))
+
+
+def remover(driver: str, node: Node) -> Driver:
+    """The driver of a node that is only to be removed: options that matter for its daemons alone may be wrong.
+
+    Raises as `make` does for the others.
+    """
+    if driver in _REMOVABLE:
+        node = replace(node, driver_opts=_REMOVABLE[driver](node.driver_opts))
+    return make(driver, node)
 
 
 def settle(driver: str, options: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buildwright.drivers.kubernetes.options import IMAGE, ROOTLESS_IMAGE, LoadBalance, Options, parse, settled
+from buildwright.drivers.kubernetes.options import (
+    IMAGE,
+    ROOTLESS_IMAGE,
+    LoadBalance,
+    Options,
+    parse,
+    removable,
+    settled,
+)
 from buildwright.errors import DriverOptionError
 
 
@@ -95,13 +103,13 @@ def test_the_rootless_image_is_for_rootless_builders_only(given_: dict[str, str]
         ("qemu.image", "Foo"),
         ("env.A B", "x"),
         ("limits.memory", "500m"),
-        ("requests.ephemeral-storage", "2"),
+        ("requests.ephemeral-storage", "500m"),
+        ("limits.ephemeral-storage", "2"),
         ("replicas", "3000000000"),
         ("timeout", "2"),
         ("requests.cpu", "lots"),
         ("requests.memory", "-1Gi"),
         ("limits.memory", "4GB"),
-        ("limits.ephemeral-storage", ""),
         ("buildkit-root-volume-memory", "2 Gi"),
         ("rootless", "yes"),
         ("qemu.install", ""),
@@ -243,3 +251,26 @@ def test_any_text_is_read_or_refused_as_an_option(texts: dict[str, str]) -> None
     else:
         refused = None
     assert refused is None or refused in texts
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("requests.memory", "0"),
+        ("requests.memory", "1Ki"),
+        ("requests.cpu", ""),
+        ("limits.memory", ""),
+        ("requests.ephemeral-storage", "1"),
+        ("buildkit-root-volume-memory", "1Mi"),
+    ],
+)
+def test_what_runs_with_buildx_is_taken(option: str, value: str) -> None:
+    parse({option: value})
+
+
+def test_what_is_to_be_removed_may_have_faults_that_do_not_say_where_it_is() -> None:
+    texts = {"namespace": "ci", "tolerations": "key", "limits.memory": "1m", "replicas": "2", "nonsense": ""}
+    assert removable(texts) == {"namespace": "ci", "replicas": "2"}
+    for option, value in (("namespace", "C I"), ("persistent-volume-claim.requests.storage", "much")):
+        with pytest.raises(DriverOptionError, match=option):
+            removable({**texts, option: value})

@@ -14,14 +14,16 @@ _LONGEST_STATEFUL = 52
 def object_name(node: str, *, stateful: bool = False) -> str:
     """The name of a node's workload, which is a label's value too: `loving_mendeleev0` -> `loving-mendeleev0`.
 
-    Raises UsageError for a name that the cluster would refuse, or of which it could make no pods.
+    The pods of a StatefulSet have it in their host names, where there are no dots. Raises UsageError for a name that
+    the cluster would refuse, or of which it could make no pods.
     """
     name = node.replace("_", "-")
     longest = _LONGEST_STATEFUL if stateful else 63
-    if not is_label(name) or len(name) > longest:
+    if not (is_label(name) if stateful else is_subdomain(name)) or len(name) > longest:
         why = " for a node with a volume claim" if stateful else ""
+        allowed = "digits and -" if stateful else "digits, - and ."
         raise UsageError(
-            f'node name "{node}" cannot be used in Kubernetes: use lower-case letters, digits and -, '
+            f'node name "{node}" cannot be used in Kubernetes: use lower-case letters, {allowed}, '
             f"at most {longest}{why}, with a letter or digit at both ends"
         )
     return name

@@ -34,6 +34,9 @@ FROM_FILES = ("affinity", "topologyspread", TEMPLATE)
 FOR_ALL_PODS = ("context", "default-load", "labels", "loadbalance", "managed", "namespace", "timeout")
 """Options that matter for pods that are not ours, too."""
 
+_PLACING = ("context", "labels", "managed", "namespace", CLAIM)
+"""Options by which the objects are found."""
+
 _ENVIRONMENT = re.compile(r"[!-<>-~]+", re.ASCII)
 
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
@@ -102,7 +105,8 @@ def parse(texts: Mapping[str, str]) -> Options:
         if group == "env":
             found["env"][_environment_name(option, rest)] = value
         elif group in ("requests", "limits") and rest in _RESOURCES:
-            found[group][rest] = _quantity(option, value) if rest == "cpu" else _amount(option, value)
+            if value:
+                found[group][rest] = _quantity(option, value) if rest == "cpu" else _amount(option, value)
         elif option in _READERS:
             name, read = _READERS[option]
             found[name] = read(option, value)
@@ -112,6 +116,21 @@ def parse(texts: Mapping[str, str]) -> Options:
     for name, default in (("image", ROOTLESS_IMAGE if found.get("rootless") else IMAGE), ("qemu_image", QEMU_IMAGE)):
         found[name] = found.get(name) or default
     return _fitting(Options(**found))
+
+
+def removable(texts: Mapping[str, str]) -> dict[str, str]:
+    """The options without those at fault, of which what is to be removed may have been made by another tool.
+
+    Raises DriverOptionError for a fault in one that says where the objects are.
+    """
+    kept = dict(texts)
+    while True:
+        try:
+            parse(kept)
+            return kept
+        except DriverOptionError as error:
+            if error.option in _PLACING or kept.pop(error.option, None) is None:
+                raise
 
 
 def settled(texts: Mapping[str, str]) -> dict[str, str]:
@@ -155,15 +174,20 @@ def _quantity(option: str, value: str) -> str:
 
 def _amount(option: str, value: str) -> str:
     """Bytes. `500m`, which looks like megabytes, is half a byte."""
-    if quantity.parse(_quantity(option, value)) < _LEAST_BYTES:
+    amount = quantity.parse(_quantity(option, value))
+    if 0 < amount < 1:
+        raise values.malformed(option, value, "that is less than a byte: write a size like 512Mi or 4Gi")
+    if option.startswith("limits.") and amount < _LEAST_BYTES:
         raise values.malformed(
-            option, value, "no container starts with less than 4Mi: write a size like 512Mi or 4Gi"
+            option, value, "no container goes on with less than 4Mi: write a size like 512Mi or 4Gi"
         )
     return value
 
 
 def _size(option: str, value: str) -> str:
-    return _amount(option, value) if value else value
+    if value and not quantity.parse(_amount(option, value)):
+        raise values.malformed(option, value, "write a size like 512Mi or 4Gi")
+    return value
 
 
 def _replicas(option: str, value: str) -> int:
@@ -249,7 +273,7 @@ _READERS: Mapping[str, tuple[str, _Reader]] = {
     "labels": ("labels", placement.labels),
     "tolerations": ("tolerations", placement.tolerations),
     "serviceaccount": ("service_account", _object_name),
-    "schedulername": ("scheduler", _text),
+    "schedulername": ("scheduler", _object_name),
     "rootless": ("rootless", values.boolean),
     "loadbalance": (
         "load_balance",

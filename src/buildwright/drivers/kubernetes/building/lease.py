@@ -160,7 +160,7 @@ class Keeper:
         self._cluster = cluster
         self._fleet = fleet
         self._pod = pod
-        self._name = f"{fleet.name[:46]}-{secrets.token_hex(8)}"
+        self._name = f"{fleet.name[:46].rstrip('.-')}-{secrets.token_hex(8)}"
         self._ahead = 0.0
         self._until = time.time() + fleet.options.drain
         self._leased = self._labelled = False
