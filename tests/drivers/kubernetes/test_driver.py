@@ -62,6 +62,21 @@ def test_the_first_start_makes_config_maps_and_deployment(tmp_path: Path) -> Non
     run(tmp_path, in_ci, {"buildkitd.toml": b"debug = true\n"}, namespace="ci", replicas="2")
 
 
+def test_what_another_builder_has_made_is_left_to_it(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        other = Node(name="b_0", endpoint=f"kubernetes:///other?kubeconfig={tmp_path / 'kubeconfig'}")
+        said: list[str] = []
+        await make("kubernetes", other).remove(tell=said.append)
+        assert said == ["Deployment b-0 in namespace default stays: builder b has made it, and removes it"]
+        assert ("deployments", "default", "b-0") in server.objects
+        await driver.remove(tell=said.append)
+        assert len(said) == 1
+        assert ("deployments", "default", "b-0") not in server.objects
+
+    run(tmp_path, scenario)
+
+
 CLAIMED = {"persistent-volume-claim.requests.storage": "1Gi", "replicas": "2"}
 KEY = {"certs/r.io/key.pem": b"-----BEGIN PRIVATE KEY-----\n"}
 

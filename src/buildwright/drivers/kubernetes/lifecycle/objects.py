@@ -214,7 +214,14 @@ async def _tell_builds(cluster: Cluster, fleet: Fleet, what: str, tell: Callable
 
 
 async def remove(cluster: Cluster, fleet: Fleet, *, keep_state: bool, tell: Callable[[str], None]) -> None:
-    """Remove all of it; `tell` hears of builds that run on, and of every claim before it goes unless `keep_state`."""
+    """Remove all of it; `tell` hears of builds that run on, and of every claim before it goes unless `keep_state`.
+
+    What another builder has made for a node of the same name is left to that one, which `tell` hears of.
+    """
+    if other := await _others(cluster, fleet):
+        where = f"{fleet.kind.kind} {fleet.name} in namespace {cluster.namespace}"
+        tell(f"{where} stays: builder {other} has made it, and removes it")
+        return
     if fleet.options.claim and keep_state:
         await claims.keep(cluster, fleet, tell)
     if await cluster.delete(fleet.kind, fleet.name):
@@ -225,6 +232,20 @@ async def remove(cluster: Cluster, fleet: Fleet, *, keep_state: bool, tell: Call
         await cluster.delete(SECRET, item["metadata"]["name"])
     if fleet.options.claim and not keep_state:
         await claims.remove(cluster, fleet, tell)
+
+
+async def _others(cluster: Cluster, fleet: Fleet) -> str:
+    """The builder that has made the workload if that is another one, "" where nobody says so."""
+    try:
+        found = await cluster.get(fleet.kind, fleet.name) or {}
+    except ClusterError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return ""
+    marked = found.get("metadata", {}).get("labels") or {}
+    made_by = str(marked.get(manifest.BUILDER) or "") if marked.get(manifest.MANAGED_BY) == "buildwright" else ""
+    ours = manifest.marks(fleet.name, fleet.node, fleet.options).get(manifest.BUILDER, made_by)
+    return made_by if made_by != ours else ""
 
 
 async def _hand_over(cluster: Cluster, kind: Kind, name: str, workload: Mapping[str, str]) -> None:
