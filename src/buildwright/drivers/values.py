@@ -11,6 +11,7 @@ from buildwright.errors import DriverOptionError
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST = (2**63 - 1) / 1e9
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 
 
@@ -26,11 +27,16 @@ def malformed(option: str, value: str, right: str) -> DriverOptionError:
     return DriverOptionError(f'driver option {option}="{value}" is malformed: {right}', option=option)
 
 
-def unknown(option: str, driver: str, known: Iterable[str]) -> DriverOptionError:
-    """The error for an option that a driver does not have, with the nearest that it has."""
+def unknown(option: str, driver: str, known: Iterable[str], after: str = "") -> DriverOptionError:
+    """The error for an option that a driver does not have, with the nearest that it has.
+
+    It may be part of the value of the one `after` which it was given, whose commas were not quoted.
+    """
     names = sorted(known)
     near = difflib.get_close_matches(option, names, n=1, cutoff=0.6)
     hint = f'did you mean "{near[0]}"?' if near else f"it has {', '.join(names)}"
+    if after:
+        hint = f"for it to belong to {after}, quote that pair as a whole: '\"{after}=...,{option}=...\"'"
     return DriverOptionError(
         f'unknown driver option "{option}" for driver {driver}: {hint}', option=option, known=False
     )
@@ -64,6 +70,8 @@ def duration(option: str, value: str) -> float:
         position = part.end()
     if not unsigned or position != len(unsigned):
         raise malformed(option, value, "write a duration with its unit, like 90s or 2m30s")
+    if seconds > _LONGEST:
+        raise malformed(option, value, "that is more than 292 years: write a shorter one")
     return seconds
 
 

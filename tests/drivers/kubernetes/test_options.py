@@ -107,6 +107,8 @@ def test_the_rootless_image_is_for_rootless_builders_only(given_: dict[str, str]
         ("limits.ephemeral-storage", "2"),
         ("replicas", "3000000000"),
         ("timeout", "2"),
+        ("timeout", "9999999999h"),
+        ("schedulername", "a b"),
         ("requests.cpu", "lots"),
         ("requests.memory", "-1Gi"),
         ("limits.memory", "4GB"),
@@ -274,3 +276,8 @@ def test_what_is_to_be_removed_may_have_faults_that_do_not_say_where_it_is() -> 
     for option, value in (("namespace", "C I"), ("persistent-volume-claim.requests.storage", "much")):
         with pytest.raises(DriverOptionError, match=option):
             removable({**texts, option: value})
+
+
+def test_a_value_whose_commas_were_not_quoted_is_guessed() -> None:
+    with pytest.raises(DriverOptionError, match=r"""'"tolerations=\.\.\.,value=\.\.\."'"""):
+        parse({"tolerations": "key=k", "value": "v"})

@@ -34,6 +34,8 @@ FROM_FILES = ("affinity", "topologyspread", TEMPLATE)
 FOR_ALL_PODS = ("context", "default-load", "labels", "loadbalance", "managed", "namespace", "timeout")
 """Options that matter for pods that are not ours, too."""
 
+_WITH_COMMAS = ("nodeselector", "annotations", "labels", "tolerations", "imagepullsecrets")
+"""Options whose values may have commas, so that the pair is to be quoted."""
 _PLACING = ("context", "labels", "managed", "namespace", CLAIM)
 """Options by which the objects are found."""
 
@@ -112,7 +114,8 @@ def parse(texts: Mapping[str, str]) -> Options:
             found[name] = read(option, value)
         else:
             known = (*_READERS, *(f"{kind}.{name}" for kind in ("requests", "limits") for name in _RESOURCES))
-            raise values.unknown(option, "kubernetes", (*known, "env.NAME"))
+            lists = [name for name in texts if name in _WITH_COMMAS]
+            raise values.unknown(option, "kubernetes", (*known, "env.NAME"), after=lists[-1] if lists else "")
     for name, default in (("image", ROOTLESS_IMAGE if found.get("rootless") else IMAGE), ("qemu_image", QEMU_IMAGE)):
         found[name] = found.get(name) or default
     return _fitting(Options(**found))
