@@ -5,6 +5,8 @@
 --quick          one run of each, after a warm-up: to see that all of it works
 --write          put the table into bench/results.md too
 --profile        say where the time of a cached build goes
+
+Exits with 1 when a comparison failed or a limit is exceeded.
 """
 
 from __future__ import annotations
@@ -60,8 +62,11 @@ def main(argv: Sequence[str]) -> int:
                 print(f"{case.name}: {error}", file=sys.stderr)
     text = table.render(rows) if rows else ""
     if "rings" in options.only:
-        text += ("\n\n" if text else "") + rings.compared()
+        shares, even = rings.compared()
+        text += ("\n\n" if text else "") + shares
+        failed |= not even
     print(text)
+    failed |= any(row.within is False for row in rows)
     if options.write:
         Path(__file__).with_name("results.md").write_text(f"{table.HEADER}\n{machine()}\n\n{text}\n")
     return 1 if failed else 0

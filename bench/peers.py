@@ -30,6 +30,8 @@ FOR_US = ("--for", str(os.getpid()))
 MEMORY_DISK = Path("/dev/shm")
 HANGS = 30
 """Seconds after which a program that lost its pod counts as one that hangs."""
+LOST = 75
+"""The exit code for a build whose daemon was lost."""
 MEASURED = 10
 """Seconds after which no garbage collection still measures what a build left."""
 
@@ -152,8 +154,10 @@ class Fleet:
     def lose(self, argv: Sequence[str | Path], env: Mapping[str, str]) -> Cost:
         """Delete the pod in the middle of a build; the clock runs from that command to the program's end by itself.
 
-        One that has not ended after HANGS seconds is killed, and counts with these.
+        One that has not ended after HANGS seconds is killed, and counts with these. Ours must name the pod, and exit
+        as for a lost one.
         """
+        pod = output(*self.kubectl, "get", "pod", "-l", "app=fleet0", "-o", "jsonpath={.items[0].metadata.name}")
         words = [str(word) for word in argv] + ["--build-arg", f"RUN={os.getpid()}-{next(self._turns)}"]
         with subprocess.Popen(words, env=dict(env), stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
@@ -162,7 +166,9 @@ class Fleet:
             begin = time.monotonic()
             output(*self.kubectl, "delete", "pod", "-l", "app=fleet0", "--force", "--grace-period=0")
             try:
-                process.communicate(timeout=HANGS)
+                _, said = process.communicate(timeout=HANGS)
+                if Path(words[0]).name != "buildx" and (process.returncode != LOST or pod not in said):
+                    raise RunError(f"{words[0]} ended with {process.returncode} and said: {said[-500:]}")
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()

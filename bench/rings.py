@@ -11,12 +11,16 @@ KEYS = tuple(f"/builds/team-{number % 97}/project-{number}" for number in range(
 PODS = 4
 ROUNDS = 25
 """Fleets with names of their own: on a ring the shares depend on the names."""
+EVEN = 1.25
+"""What the busiest pod may have of affinity's keys, by the mean; no more move to a fifth pod than this one's share,
+give or take what chance does to a sample."""
+CHANCE = 0.01
 
 Way = Callable[[Sequence[str], str], str]
 
 
-def compared() -> str:
-    """A table of buildx's ring and of ours."""
+def compared() -> tuple[str, bool]:
+    """A table of buildx's ring and of ours, and whether ours is within its limits."""
     lines = [
         f"{len(KEYS):,} keys on {PODS} pods, {ROUNDS} fleets",
         "",
@@ -24,11 +28,13 @@ def compared() -> str:
         "| -------- | ------------------------------- | -------------- | ----------------------------------- |",
     ]
     ways: tuple[tuple[str, Way], ...] = (("sticky", choose.sticky), ("affinity", choose.affinity))
+    even = True
     for name, way in ways:
         found = [_fleet(way, number) for number in range(ROUNDS)]
         busiest, moved = [load for load, _ in found], [share for _, share in found]
         lines.append(f"| {name:8} | {max(busiest):<31.2f} | {sum(busiest) / ROUNDS:<14.2f} | {max(moved):<35.1%} |")
-    return "\n".join(lines)
+        even = max(busiest) <= EVEN and max(moved) <= 1 / (PODS + 1) + CHANCE
+    return "\n".join(lines), even
 
 
 def _fleet(way: Way, number: int) -> tuple[float, float]:

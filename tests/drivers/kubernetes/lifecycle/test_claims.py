@@ -61,6 +61,19 @@ def test_a_kept_claim_belongs_to_nobody_and_says_since_when(tmp_path: Path) -> N
     run(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_kept_claim_that_is_used_again_is_no_longer_kept(tmp_path: Path, allowed: bool) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        seen_by_controller(server)
+        await driver.remove(keep_state=True)
+        if not allowed:
+            server.refuse["patch", "persistentvolumeclaims"] = Refusal(403, "Forbidden", "no")
+        await driver.start(Sink())
+        assert (claims.KEPT in server.objects[CLAIM]["metadata"]["annotations"]) is not allowed
+
+    run(tmp_path, scenario)
+
+
 def test_a_controller_that_does_not_let_go_keeps_the_builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "_PATIENCE", 0.1)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from buildwright.drivers.kubernetes import perseverance
 from buildwright.drivers.kubernetes.lifecycle.reconcile import FILES, Reconciliation
 from buildwright.drivers.table import make
 from buildwright.errors import ClusterError, DriverOptionError, NotReadyError
@@ -204,6 +205,26 @@ def test_larger_claims_are_asked_for_and_the_workload_made_anew(tmp_path: Path) 
         assert template["spec"]["resources"]["requests"]["storage"] == "2Gi"
         uid = bed.get("statefulsets")["metadata"]["uid"]
         assert bed.get("configmaps", "b0-config")["metadata"]["ownerReferences"][0]["uid"] == uid
+
+    on(tmp_path, scenario, **CLAIMED)
+
+
+def test_a_server_that_fails_meanwhile_leaves_no_pods_without_their_workload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(perseverance, "POLL", 0.01)
+
+    async def scenario(bed: Bed) -> None:
+        update = bed.changed(**{"persistent-volume-claim.requests.storage": "2Gi"})
+        await update.plan()
+        bed.server.refuse["create", "statefulsets"] = Refusal(503, "ServiceUnavailable", "later")
+        changing = asyncio.ensure_future(update.apply())
+        await bed.server.called("delete", "statefulsets")
+        await asyncio.sleep(0.05)
+        bed.server.refuse.clear()
+        await changing
+        (template,) = bed.get("statefulsets")["spec"]["volumeClaimTemplates"]
+        assert template["spec"]["resources"]["requests"]["storage"] == "2Gi"
 
     on(tmp_path, scenario, **CLAIMED)
 

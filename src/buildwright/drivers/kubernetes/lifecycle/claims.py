@@ -50,6 +50,17 @@ async def keep(cluster: Cluster, fleet: Fleet, tell: Callable[[str], None]) -> N
         tell(f"the volume claims are kept, but not marked, so buildwright gc takes them for left behind: {error}")
 
 
+async def use(cluster: Cluster, fleet: Fleet) -> None:
+    """Claims that were kept are a workload's again. Without the right to say so they keep their mark."""
+    try:
+        for item in await of(cluster, fleet):
+            if KEPT in (item["metadata"].get("annotations") or {}):
+                await cluster.patch(CLAIM, item["metadata"]["name"], {"metadata": {"annotations": {KEPT: None}}})
+    except ClusterError as error:
+        if error.status not in (FORBIDDEN, NOT_FOUND):
+            raise
+
+
 async def _retain(cluster: Cluster, fleet: Fleet) -> None:
     """Turn off that the claims go with the workload, and wait until its controller has seen it."""
     found = await cluster.get(fleet.kind, fleet.name)

@@ -60,6 +60,8 @@ async def create(cluster: Cluster, fleet: Fleet, anew: Object | None = None) -> 
         for item in items:
             await _hand_over(cluster, kind, item["metadata"]["name"], reference(fleet.kind, made))
     await _budget(cluster, fleet, reference(fleet.kind, made))
+    if fleet.options.claim:
+        await claims.use(cluster, fleet)
 
 
 @contextmanager

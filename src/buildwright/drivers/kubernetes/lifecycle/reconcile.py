@@ -18,6 +18,7 @@ from buildwright.drivers.kubernetes.lifecycle.difference import difference, mark
 from buildwright.drivers.kubernetes.lifecycle.owner import reference
 from buildwright.drivers.kubernetes.manifests import manifest
 from buildwright.drivers.kubernetes.options import CLAIM as CLAIM_OPTION
+from buildwright.drivers.kubernetes.perseverance import outlasting
 from buildwright.drivers.steps import step
 from buildwright.drivers.update import Update
 from buildwright.errors import ClusterError, DriverOptionError
@@ -42,6 +43,8 @@ FILES = "buildwright/files"
 """Annotation of the pod template: another value makes new pods, which read the daemon's files anew."""
 
 
+_OUTAGE = 60.0
+"""Seconds that the API server may be away once the change has begun."""
 _KEPT = ("labels", "annotations", "ownerReferences")
 
 
@@ -232,8 +235,9 @@ class Reconciliation:
             spec = {**made["spec"], "volumeClaimTemplates": fleet.workload["spec"]["volumeClaimTemplates"]}
             kept = {name: made["metadata"][name] for name in _KEPT if made["metadata"].get(name)}
             anew = {**made, "metadata": {"name": fleet.name, **kept}, "spec": spec}
-            await cluster.delete(fleet.kind, fleet.name, orphan=True)
-        await objects.create(cluster, fleet, anew)
+            await cluster.delete(fleet.kind, fleet.name, orphan=True, uid=found["metadata"]["uid"])
+        # Pods without a workload are what must not stay.
+        await outlasting(partial(objects.create, cluster, fleet, anew), _OUTAGE)
 
 
 def _told(kind: Kind, name: str, lines: Sequence[str]) -> list[str]:
