@@ -6,6 +6,7 @@ import os
 import posixpath
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from buildwright.builders import toml
@@ -14,6 +15,12 @@ from buildwright.errors import ConfigurationError
 FILE = "buildkitd.toml"
 _ROOT = "/etc/buildkit"
 _LIMIT = 1 << 20
+_TYPES: Mapping[type, tuple[str, tuple[str, ...]]] = {
+    bool: ("neither true nor false", ("debug", "trace")),
+    str: ("no string", ("root",)),
+    dict: ("no table", ("cdi", "dns", "frontend", "grpc", "history", "log", "otel", "registry", "system", "worker")),
+}
+"""What the daemon takes (cmd/buildkitd/config of moby/buildkit). buildx loads no builder that has other types."""
 _ODD = re.compile(r"[^a-zA-Z0-9.-]+")
 
 
@@ -33,13 +40,17 @@ def load(path: str) -> DaemonConfig:
     data = _read(path, "the BuildKit daemon configuration")
     try:
         document = tomllib.loads(data.decode())
+    except ValueError as error:
+        raise ConfigurationError(f"the BuildKit daemon configuration {path} is no valid TOML: {error}") from None
+    try:
+        _check(document)
         embedding = _Embedding()
         registries = _table(document, "registry")
         for name in registries:
-            embedding.registry(name, _table(registries, name))
+            embedding.registry(name, _table(registries, name, f"registry.{name}"))
         entitlements = _strings(document.get("insecure-entitlements", []), "insecure-entitlements")
     except ValueError as error:
-        raise ConfigurationError(f"the BuildKit daemon configuration {path} is no valid TOML: {error}") from None
+        raise ConfigurationError(f"the BuildKit daemon configuration {path} cannot be used: {error}") from None
     embedding.files[FILE] = toml.write(document).encode()
     return DaemonConfig(embedding.files, tuple(entitlements))
 
@@ -94,10 +105,17 @@ def _read(path: str, what: str) -> bytes:
     return data
 
 
-def _table(document: dict[str, object], key: str) -> dict[str, object]:
+def _check(document: Mapping[str, object]) -> None:
+    for kind, (otherwise, keys) in _TYPES.items():
+        for key in keys:
+            if key in document and not isinstance(document[key], kind):
+                raise ValueError(f"{key} is {otherwise}")
+
+
+def _table(document: dict[str, object], key: str, where: str = "") -> dict[str, object]:
     value = document.get(key, {})
     if not isinstance(value, dict):
-        raise ValueError(f"{key} is no table")
+        raise ValueError(f"{where or key} is no table")
     return value
 
 
