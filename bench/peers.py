@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -30,6 +29,8 @@ FOR_US = ("--for", str(os.getpid()))
 MEMORY_DISK = Path("/dev/shm")
 HANGS = 30
 """Seconds after which a program that lost its pod counts as one that hangs."""
+SPREAD = 0.618
+"""A step whose multiples fill a second evenly, however many there are."""
 LOST = 75
 """The exit code for a build whose daemon was lost."""
 MEASURED = 10
@@ -132,13 +133,14 @@ class Fleet:
         """Take builders away and wait until their pods are gone, so that nothing of them slows the next one down.
 
         Kubelet looks at its containers once a second, so pods go at one moment of that second, and what began then
-        would always just catch, or just miss, the next look: the wait ends at any moment of it.
+        would always just catch, or just miss, the next look: the wait ends at all moments of it in turn, at the same
+        one for both programs of a round.
         """
         for name in builders:
             subprocess.run([str(BIN / "buildx"), "rm", name], env=self.env, stderr=subprocess.DEVNULL)
             output(*self.kubectl, "delete", "deployment", f"{name}0", "--ignore-not-found")
             output(*self.kubectl, "wait", "--for=delete", "pod", "-l", f"app={name}0", "--timeout=60s")
-        time.sleep(random.random())
+        time.sleep(next(self._turns) // 2 * SPREAD % 1)
 
     def ready(self) -> None:
         output(*self.kubectl, "rollout", "status", "deployment", "fleet0", "--timeout=60s")

@@ -33,7 +33,8 @@ def compared() -> tuple[str, bool]:
         found = [_fleet(way, number) for number in range(ROUNDS)]
         busiest, moved = [load for load, _ in found], [share for _, share in found]
         lines.append(f"| {name:8} | {max(busiest):<31.2f} | {sum(busiest) / ROUNDS:<14.2f} | {max(moved):<35.1%} |")
-        even = max(busiest) <= EVEN and max(moved) <= 1 / (PODS + 1) + CHANCE
+        if way is choose.affinity:
+            even = max(busiest) <= EVEN and max(moved) <= 1 / (PODS + 1) + CHANCE
     return "\n".join(lines), even
 
 
