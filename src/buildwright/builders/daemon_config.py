@@ -18,7 +18,7 @@ _LIMIT = 1 << 20
 _TYPES: Mapping[type, tuple[str, tuple[str, ...]]] = {
     bool: ("neither true nor false", ("debug", "trace")),
     str: ("no string", ("root",)),
-    dict: ("no table", ("cdi", "dns", "frontend", "grpc", "history", "log", "otel", "registry", "system", "worker")),
+    dict: ("no table", ("cdi", "dns", "frontend", "grpc", "history", "log", "otel", "system", "worker")),
 }
 """What the daemon takes (cmd/buildkitd/config of moby/buildkit). buildx loads no builder that has other types."""
 _ODD = re.compile(r"[^a-zA-Z0-9.-]+")

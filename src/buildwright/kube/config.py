@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from buildwright.errors import ConfigurationError
 from buildwright.kube import plugin
-from buildwright.kube.credentials import ActingAs, Authority, Material, User
+from buildwright.kube.credentials import Authority, Impersonation, Material, User
 from buildwright.kube.plugin import Plugin
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -253,7 +253,7 @@ def single(
         raise ConfigurationError(f"{where} is malformed: its insecure-skip-tls-verify is neither true nor false")
     found = Authority(insecure=insecure, **{ours: _text(cluster, key, where) for ours, key in _OF_CLUSTER.items()})
     shown = {ours: _text(user, key, where) for ours, key in _OF_USER.items()}
-    credentials = Material(found, User(acting_as=_acting_as(user, where), **shown))
+    credentials = Material(found, User(impersonation=_impersonation(user, where), **shown))
     if found.insecure and (found.certificate_auth or found.certificate_auth_data):
         raise ConfigurationError(
             f"{where} has a certificate authority beside insecure-skip-tls-verify: take one of them out"
@@ -270,7 +270,7 @@ def single(
     )
 
 
-def _acting_as(user: Mapping[str, Any], where: str) -> ActingAs | None:
+def _impersonation(user: Mapping[str, Any], where: str) -> Impersonation | None:
     name, uid = _text(user, "as", where), _text(user, "as-uid", where)
     groups, extra = user.get("as-groups") or [], user.get("as-user-extra") or {}
     lists = [groups, *(extra.values() if isinstance(extra, dict) else [None])]
@@ -284,7 +284,7 @@ def _acting_as(user: Mapping[str, Any], where: str) -> ActingAs | None:
         return None
     # Header names are in lower case with the server, too.
     said = {str(key).lower(): tuple(words) for key, words in extra.items()}
-    return ActingAs(user=name, uid=uid, groups=tuple(groups), extra=said)
+    return Impersonation(user=name, uid=uid, groups=tuple(groups), extra=said)
 
 
 def _text(entry: Mapping[str, Any], key: str, where: str) -> str:

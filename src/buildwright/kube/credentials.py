@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from buildwright.kube.config import ClusterConfig
 
-_TOKEN = "!#$&'*+^`|"
+_FIELD_NAME = "!#$&'*+^`|"
+"""What a header's name may have beside letters, digits and `-._~` (RFC 9110, section 5.6.2); a percent escapes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +43,12 @@ class User:
     client_cert_data: str = ""
     client_key: str = ""
     client_key_data: str = field(default="", repr=False)
-    acting_as: ActingAs | None = None
+    impersonation: Impersonation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ActingAs:
-    """Whom the user acts as; what the server answers and refuses is for that one (impersonation)."""
+class Impersonation:
+    """Whom the user acts as: what the server allows and refuses is for that one."""
 
     user: str
     uid: str = ""
@@ -62,8 +63,7 @@ class ActingAs:
             found["Impersonate-Uid"] = self.uid
         if self.groups:
             found["Impersonate-Group"] = self.groups
-        # What a header's name may not have is written in percents (RFC 9110, section 5.6.2).
-        return found | {f"Impersonate-Extra-{quote(key, safe=_TOKEN)}": said for key, said in self.extra.items()}
+        return found | {f"Impersonate-Extra-{quote(key, safe=_FIELD_NAME)}": said for key, said in self.extra.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ async def prove(config: ClusterConfig, *, refused: Proof | None = None) -> Proof
         found = await plugin.credential(
             config.plugin, context_of(config), refused=refused.credential if refused else None
         )
-    acting = config.credentials.user.acting_as
-    shown = {**_authorization(config, found), **(acting.headers if acting is not None else {})}
+    impersonation = config.credentials.user.impersonation
+    shown = {**_authorization(config, found), **(impersonation.headers if impersonation is not None else {})}
     return Proof(shown, tls(config, found), found)
 
 

@@ -26,9 +26,9 @@ async def follow(
     """The objects that have all of `labels`, or the one called `name`: now, and again after every change, for ever.
 
     Begins anew when a watch is lost or too old. Where `watch` is not allowed it reads every second instead, and where
-    `list` is not, `get` does for one named object. Raises ClusterError when neither is, and what
-    the server said last (ConnectError when it could not be reached) after it was away, busy or failing more than
-    `patience` times in a row, a second apart or as far as it asked.
+    `list` is not, `get` does for one named object. Raises ClusterError when neither is, and what the server said
+    last (ConnectError when it could not be reached) after it was away, busy or failing more than `patience` times in
+    a row, a second apart or as far as it asked.
     """
     following = _Following(cluster, kind, dict(labels or {}), name)
     lost = 0

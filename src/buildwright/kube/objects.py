@@ -99,7 +99,7 @@ class Pod:
 class Workload:
     """A Deployment or StatefulSet. `replicas` is how many pods it shall have, `pods` how many there are.
 
-    `ready` is how many of them are ready, `created` when it was made by the server's clock, in seconds. `seen` is
+    `ready` is how many of them are ready, `created` when it was made by the server's clock, in seconds. `observed` is
     whether its controller has looked at it since it was changed last: what it says before is of former times.
     """
 
@@ -109,7 +109,7 @@ class Workload:
     replicas: int = 1
     pods: int = 0
     ready: int = 0
-    seen: bool = True
+    observed: bool = True
     conditions: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
 
     @property
@@ -128,7 +128,7 @@ class Workload:
             replicas=1 if replicas is None else int(replicas),
             pods=int(status.get("replicas") or 0),
             ready=int(status.get("readyReplicas") or 0),
-            seen=int(status.get("observedGeneration") or 0) >= int(metadata.get("generation") or 0),
+            observed=int(status.get("observedGeneration") or 0) >= int(metadata.get("generation") or 0),
             conditions=_conditions(status),
         )
 

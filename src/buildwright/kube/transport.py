@@ -73,15 +73,38 @@ def port_of(address: SplitResult) -> int:
 async def _connect(
     address: SplitResult, tls: ssl.SSLContext | None, name: str | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_connection(
-        address.hostname,
-        port_of(address),
-        ssl=tls,
-        server_hostname=(name or address.hostname) if tls is not None else None,
-        limit=_LARGEST_LINE,
-    )
-    _keep_alive(writer.get_extra_info("socket"))
-    return reader, writer
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=_LARGEST_LINE, loop=loop)
+    protocol = _Protocol(reader, loop=loop)
+    try:
+        transport, _ = await loop.create_connection(
+            lambda: protocol,
+            address.hostname or "",
+            port_of(address),
+            ssl=tls,
+            server_hostname=(name or address.hostname) if tls is not None else None,
+        )
+    except BaseException:
+        protocol.abort()
+        raise
+    _keep_alive(transport.get_extra_info("socket"))
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+class _Protocol(asyncio.StreamReaderProtocol):
+    """As of `asyncio.open_connection`, which leaves a connection open when who waits for it is cancelled in the
+    moment that it is made: it then waits for the peer's farewell, after the loop is closed too."""
+
+    _made: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._made = transport
+        super().connection_made(transport)
+
+    def abort(self) -> None:
+        if self._made is not None:
+            self._made.abort()
 
 
 def _keep_alive(connected: socket.socket) -> None:

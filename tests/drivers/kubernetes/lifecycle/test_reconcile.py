@@ -218,9 +218,9 @@ def test_a_server_that_fails_meanwhile_leaves_no_pods_without_their_workload(
         update = bed.changed(**{"persistent-volume-claim.requests.storage": "2Gi"})
         await update.plan()
         bed.server.refuse["create", "statefulsets"] = Refusal(503, "ServiceUnavailable", "later")
+        bed.server.requests.clear()
         changing = asyncio.ensure_future(update.apply())
-        await bed.server.called("delete", "statefulsets")
-        await asyncio.sleep(0.05)
+        await bed.server.until(lambda: bed.server.requests.count(("create", "statefulsets", "")) > 1)
         bed.server.refuse.clear()
         await changing
         (template,) = bed.get("statefulsets")["spec"]["volumeClaimTemplates"]

@@ -231,7 +231,7 @@ class Boot:
 
     def _refusal(self) -> refusal.Refusal | None:
         """What a Deployment's condition says, or a StatefulSet's last event; None when nothing is refused."""
-        if self._workload is None or not self._workload.seen or len(self._pods) >= self.want:
+        if self._workload is None or not self._workload.observed or len(self._pods) >= self.want:
             return None
         status, _, message = self._workload.conditions.get("ReplicaFailure", ("", "", ""))
         if status != "True":
