@@ -150,7 +150,7 @@ def test_a_watch_that_is_too_old_or_cut_begins_anew(tmp_path: Path, monkeypatch:
     run(tmp_path, scenario)
 
 
-@pytest.mark.parametrize("forbidden", ["", "get", "list"])
+@pytest.mark.parametrize("forbidden", ["", "get"])
 def test_an_object_that_has_not_changed_for_long_is_watched_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forbidden: str
 ) -> None:
@@ -166,13 +166,28 @@ def test_an_object_that_has_not_changed_for_long_is_watched_all_the_same(
             assert [item["metadata"]["name"] for item in await anext(states)] == ["a"]
             changed = asyncio.ensure_future(anext(states))
             await server.called("watch", "configmaps")
-            if forbidden == "list":
-                # Such a watch begins with what there is.
-                await changed
-                changed = asyncio.ensure_future(anext(states))
             server.drop("configmaps", "a")
             assert await changed == ()
         assert server.requests.count(("watch", "configmaps", "")) == 1
+
+    run(tmp_path, scenario)
+
+
+def test_where_listing_is_forbidden_one_object_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "_POLL", 0.01)
+
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        server.put("configmaps", config_map("a"))
+        server.refuse["list", "configmaps"] = Refusal(403, "Forbidden", "no")
+        async with asyncio.timeout(10), aclosing(follow(cluster, CONFIG_MAP, name="a")) as states:
+            assert [item["metadata"]["name"] for item in await anext(states)] == ["a"]
+            # A watch that begins only now tells nothing of it.
+            server.drop("configmaps", "a")
+            assert await anext(states) == ()
+            server.put("configmaps", config_map("a"))
+            while not await anext(states):
+                pass
+        assert server.requests.count(("list", "configmaps", "")) == 1
 
     run(tmp_path, scenario)
 

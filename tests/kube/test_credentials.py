@@ -118,12 +118,24 @@ def test_who_acts_as_another_says_so_with_every_call(tmp_path: Path) -> None:
         ({"as": "jane", "as-groups": "a"}, "no lists"),
         ({"as": "jane", "as-user-extra": {"a": "b"}}, "no lists"),
         ({"as": ["jane"]}, "no text"),
+        ({"as": "j\u00fcrgen"}, "not ASCII"),
+        ({"as": "jane", "as-user-extra": {"a": ["b\n"]}}, "not ASCII"),
     ],
 )
 def test_who_it_acts_as_must_be_said_well(tmp_path: Path, user: dict[str, Any], words: str) -> None:
     async def scenario(server: ApiServer) -> None:
         with pytest.raises(ConfigurationError, match=words):
             cluster_of(server, tmp_path, user)
+
+    run(scenario)
+
+
+def test_a_token_stands_in_for_an_empty_token_file(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer) -> None:
+        (tmp_path / "token").touch()
+        async with cluster_of(server, tmp_path, {"tokenFile": "token", "token": "t"}) as cluster:
+            await called(cluster)
+        assert tokens(server) == ["Bearer t", "Bearer t"]
 
     run(scenario)
 

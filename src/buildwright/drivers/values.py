@@ -31,13 +31,14 @@ def malformed(option: str, value: str, right: str) -> DriverOptionError:
 def unknown(option: str, driver: str, known: Iterable[str], after: str = "") -> DriverOptionError:
     """The error for an option that a driver does not have, with the nearest that it has.
 
-    It may be part of the value of the one `after` which it was given, whose commas were not quoted.
+    It may be part of the value of the option `after` which it was given, whose commas were not quoted.
     """
     names = sorted(known)
     near = difflib.get_close_matches(option, names, n=1, cutoff=0.6)
     hint = f'did you mean "{near[0]}"?' if near else f"it has {', '.join(names)}"
     if after:
-        hint = f"for it to belong to {after}, quote that pair as a whole: '\"{after}=...,{option}=...\"'"
+        quoting = f"for it to belong to {after}, quote that pair as a whole: '\"{after}=...,{option}=...\"'"
+        hint = f"{hint} Or {quoting}" if near else quoting
     return DriverOptionError(
         f'unknown driver option "{option}" for driver {driver}: {hint}', option=option, known=False
     )

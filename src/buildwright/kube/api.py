@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Object: TypeAlias = dict[str, Any]
 
-FORBIDDEN, NOT_FOUND, CONFLICT, GONE = 403, 404, 409, 410
+FORBIDDEN, NOT_FOUND, CONFLICT, GONE, INVALID = 403, 404, 409, 410, 422
 
 _MERGE_PATCH = "application/merge-patch+json"
 _ANSWER = 20.0

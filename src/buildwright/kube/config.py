@@ -282,6 +282,9 @@ def _impersonation(user: Mapping[str, Any], where: str) -> Impersonation | None:
                 f'{where} acts as a uid or groups of nobody: add "as" to its user, or take them out'
             )
         return None
+    shown = [name, uid, *groups, *(word for words in extra.values() for word in words)]
+    if not all(word.isascii() and word.isprintable() for word in shown):
+        raise ConfigurationError(f"{where} is malformed: what its user acts as has characters that are not ASCII")
     # Header names are in lower case with the server, too.
     said = {str(key).lower(): tuple(words) for key, words in extra.items()}
     return Impersonation(user=name, uid=uid, groups=tuple(groups), extra=said)

@@ -112,8 +112,9 @@ def _authorization(config: ClusterConfig, found: Credential | None) -> dict[str,
                 raise ConfigurationError(
                     f"the token of {context_of(config)} cannot be read from {user.token_file}: {why}"
                 ) from error
-            token = user.token
-        if not token and not user.token:
+            token = ""
+        token = token or user.token
+        if not token:
             raise ConfigurationError(
                 f"the token of {context_of(config)} cannot be read from {user.token_file}: the file is empty"
             )

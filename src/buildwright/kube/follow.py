@@ -25,8 +25,8 @@ async def follow(
 ) -> AsyncGenerator[tuple[Object, ...], None]:
     """The objects that have all of `labels`, or the one called `name`: now, and again after every change, for ever.
 
-    Begins anew when a watch is lost or too old. Where `watch` is not allowed it reads every second instead, and where
-    `list` is not, `get` does for one named object. Raises ClusterError when neither is, and what the server said
+    Begins anew when a watch is lost or too old. Where `watch` or `list` is not allowed it reads every second instead,
+    without `list` by `get` of one named object. Raises ClusterError when neither is, and what the server said
     last (ConnectError when it could not be reached) after it was away, busy or failing more than `patience` times in
     a row, a second apart or as far as it asked.
     """
@@ -63,10 +63,11 @@ class _Following:
         self._may_watch = True
 
     async def read(self) -> tuple[tuple[Object, ...], str]:
-        """The objects and the version to watch from; "" when a watch shall begin with the present state.
+        """The objects and the version to watch from.
 
-        An object's own version is none to watch from: the server knows no more of what came after one that has not
-        changed for long (Cacher of k8s.io/apiserver).
+        There is none without `list`. An object's own does not do: the server knows no more of what came after one
+        that has not changed for long (Cacher of k8s.io/apiserver). Nor does none at all: nobody would be told of what
+        is deleted before the watch has begun.
         """
         if self._may_list:
             try:
@@ -79,9 +80,9 @@ class _Following:
         return ((found,) if found else ()), ""
 
     async def changes(self, objects: tuple[Object, ...], version: str) -> AsyncGenerator[tuple[Object, ...], None]:
-        """All objects after each change that a watch tells of; nothing where watching is not allowed."""
+        """All objects after each change that a watch tells of; nothing where that is not allowed."""
         current = {item["metadata"]["name"]: item for item in objects}
-        if not self._may_watch:
+        if not (self._may_list and self._may_watch):
             return
         try:
             async with aclosing(

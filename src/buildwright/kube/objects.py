@@ -99,8 +99,8 @@ class Pod:
 class Workload:
     """A Deployment or StatefulSet. `replicas` is how many pods it shall have, `pods` how many there are.
 
-    `ready` is how many of them are ready, `created` when it was made by the server's clock, in seconds. `observed` is
-    whether its controller has looked at it since it was changed last: what it says before is of former times.
+    `created` is when it was made by the server's clock, in seconds, `observed` whether its controller has looked at
+    it since it was changed last: what it says before is of former times.
     """
 
     name: str
@@ -108,14 +108,8 @@ class Workload:
     created: float = 0.0
     replicas: int = 1
     pods: int = 0
-    ready: int = 0
     observed: bool = True
     conditions: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
-
-    @property
-    def idle(self) -> bool:
-        """Whether no pod is ready, or those that are shall all go."""
-        return self.ready <= 0 or self.replicas == 0
 
     @classmethod
     def read(cls, item: Mapping[str, Any]) -> Workload:
@@ -127,7 +121,6 @@ class Workload:
             created=_seconds(metadata.get("creationTimestamp")),
             replicas=1 if replicas is None else int(replicas),
             pods=int(status.get("replicas") or 0),
-            ready=int(status.get("readyReplicas") or 0),
             observed=int(status.get("observedGeneration") or 0) >= int(metadata.get("generation") or 0),
             conditions=_conditions(status),
         )

@@ -75,7 +75,7 @@ async def _connect(
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=_LARGEST_LINE, loop=loop)
-    protocol = _Protocol(reader, loop=loop)
+    protocol = _Abortable(reader, loop=loop)
     try:
         transport, _ = await loop.create_connection(
             lambda: protocol,
@@ -91,9 +91,12 @@ async def _connect(
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
-class _Protocol(asyncio.StreamReaderProtocol):
-    """As of `asyncio.open_connection`, which leaves a connection open when who waits for it is cancelled in the
-    moment that it is made: it then waits for the peer's farewell, after the loop is closed too."""
+class _Abortable(asyncio.StreamReaderProtocol):
+    """Knows its transport as soon as there is one.
+
+    `loop.create_connection` closes one gently when who waits for it is cancelled in the moment that it is made: it
+    then waits for the peer's farewell, after the loop is closed too.
+    """
 
     _made: asyncio.Transport | None = None
 

@@ -77,6 +77,30 @@ def test_what_another_builder_has_made_is_left_to_it(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("builder", ["other", "o" * 64])
+@pytest.mark.parametrize("claimed", [False, True])
+def test_neither_files_nor_pods_of_another_builder_are_ended(tmp_path: Path, claimed: bool, builder: str) -> None:
+    files = {"buildkitd.toml": b"debug = true\n", **KEY}
+
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        await driver.start(Sink())
+        before = set(server.objects)
+        endpoint = f"kubernetes:///{builder}?deployment=b-0&kubeconfig={tmp_path / 'kubeconfig'}"
+        other = Node(name="b-0", endpoint=endpoint, driver_opts=CLAIMED if claimed else {}, files=files)
+        said: list[str] = []
+        await make("kubernetes", other).stop(tell=said.append)
+        assert server.objects["deployments", "default", "b-0"]["spec"]["replicas"] == 1
+        await make("kubernetes", other).remove(tell=said.append)
+        assert set(server.objects) == before
+        kinds = [line.split()[0] for line in said]
+        assert kinds == (["ConfigMap", "Secret"] if claimed else ["Deployment", "Deployment"])
+        assert all("builder b has made it" in line for line in said)
+        await driver.remove()
+        assert not {kind for kind, *_ in server.objects} & {"deployments", "configmaps", "secrets"}
+
+    run(tmp_path, scenario, files)
+
+
 CLAIMED = {"persistent-volume-claim.requests.storage": "1Gi", "replicas": "2"}
 KEY = {"certs/r.io/key.pem": b"-----BEGIN PRIVATE KEY-----\n"}
 

@@ -281,3 +281,20 @@ def test_what_is_to_be_removed_may_have_faults_that_do_not_say_where_it_is() -> 
 def test_a_value_whose_commas_were_not_quoted_is_guessed() -> None:
     with pytest.raises(DriverOptionError, match=r"""'"tolerations=\.\.\.,value=\.\.\."'"""):
         parse({"tolerations": "key=k", "value": "v"})
+
+
+@pytest.mark.parametrize(
+    ("texts", "said", "unsaid"),
+    [
+        ({"labels": "a=b", "namespce": "x"}, ('did you mean "namespace"?', "quote that pair"), ()),
+        ({"replcas": "2", "labels": "a=b"}, ('did you mean "replicas"?',), ("quote",)),
+        ({"labels": "a=b", "image": "i", "effort": "x"}, ("it has ",), ("quote",)),
+    ],
+)
+def test_a_comma_is_blamed_only_right_behind_a_list(
+    texts: dict[str, str], said: tuple[str, ...], unsaid: tuple[str, ...]
+) -> None:
+    with pytest.raises(DriverOptionError) as caught:
+        parse(texts)
+    assert all(words in str(caught.value) for words in said)
+    assert not any(words in str(caught.value) for words in unsaid)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def test_one_that_never_goes_ends_the_start(tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(NotReadyError, match=r"Deployment b0 in namespace default is being deleted .* finalizers"):
             await driver().start(Sink())
 
-    monkeypatch.setattr(objects, "_GOING", 0.02)
+    monkeypatch.setattr(objects, "GOING", 0.02)
     monkeypatch.setattr(objects, "_POLL", 0.01)
     run(tmp_path, scenario)
 
@@ -105,6 +106,21 @@ def test_a_builder_that_is_removed_while_it_starts_is_made_again_only_for_anothe
                 await starting
         for plural, name in (("deployments", "b0"), ("configmaps", "b0-config")):
             assert ((plural, "default", name) in server.objects) == bool(owner)
+
+    run(tmp_path, scenario)
+
+
+def test_a_workload_that_is_made_anew_while_it_starts_is_waited_for(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Callable[[], Driver]) -> None:
+        ready, server.controller = server.controller, never_ready
+        starting = asyncio.ensure_future(driver().start(Sink()))
+        await server.called("watch", "deployments")
+        anew = copy.deepcopy(server.objects["deployments", "default", "b0"])
+        del anew["metadata"]["uid"]
+        server.drop("deployments", "b0")
+        server.put("deployments", anew)
+        ready(anew)
+        await starting
 
     run(tmp_path, scenario)
 

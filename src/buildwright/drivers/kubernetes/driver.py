@@ -165,42 +165,38 @@ class KubernetesDriver:
 
     async def _connected(self, cluster: Cluster, affinity: str, pods: list[Pod] | None) -> ByteStream:
         """A stream to one of the pods, which owns `cluster`. `pods` are those of now, if somebody has asked."""
-        said: list[str] = []
+        last = "the API server is busy"
         try:
             async with asyncio.timeout(_OPENING):
-                return await self._tried(cluster, affinity, pods, said)
+                for attempt in range(_ATTEMPTS):
+                    pod = await self._choose(cluster, affinity, pods if not attempt else None)
+                    try:
+                        return await self._stream(cluster, pod, affinity)
+                    except ClusterError as error:
+                        if not error.retriable and error.status != NOT_FOUND:
+                            raise
+                        if error.status != _BUSY:
+                            self._losses.note(pod)
+                        if attempt == _ATTEMPTS - 1:
+                            raise ConnectError(f"pod {pod.name} on {pod.node} cannot be reached: {error}") from error
+                        last, asked = str(error), error.retry_after
+                    # A node that has just joined refuses its API server until its certificate is signed.
+                    await asyncio.sleep(max(asked, _FIRST_DELAY * 2**attempt))
         except TimeoutError:
             raise ConnectError(
                 f"no pod of node {self._fleet.node.name} in namespace {cluster.namespace} could be reached within "
-                f"{_OPENING:.0f} s ({said[-1] if said else 'the API server is busy'}): try again"
+                f"{_OPENING:.0f} s ({last}): try again"
             ) from None
+        raise AssertionError("unreachable")
 
-    async def _tried(self, cluster: Cluster, affinity: str, pods: list[Pod] | None, said: list[str]) -> ByteStream:
-        """Try one pod after the other; `said` gets why each could not be reached."""
+    async def _stream(self, cluster: Cluster, pod: Pod, affinity: str) -> ByteStream:
         from buildwright.kube import exec as pod_exec
 
-        for attempt in range(_ATTEMPTS):
-            pod = await self._choose(cluster, affinity, pods if not attempt else None)
-            container = container_of(pod)
-            try:
-                stream = await pod_exec.connect(cluster, pod.name, container, ("buildctl", "dial-stdio"))
-                watched = PodStream(
-                    stream, cluster, pod, container, on_loss=self._losses.note, on_cut=self._losses.note_cut
-                )
-                building = affinity and self._fleet.options.managed
-                return LeasedStream(watched, Keeper(cluster, self._fleet, pod)) if building else watched
-            except ClusterError as error:
-                if not error.retriable and error.status != NOT_FOUND:
-                    raise
-                if error.status != _BUSY:
-                    self._losses.note(pod)
-                if attempt == _ATTEMPTS - 1:
-                    raise ConnectError(f"pod {pod.name} on {pod.node} cannot be reached: {error}") from error
-                said.append(str(error))
-                asked = error.retry_after
-            # A node that has just joined refuses its API server until its certificate is signed.
-            await asyncio.sleep(max(asked, _FIRST_DELAY * 2**attempt))
-        raise AssertionError("unreachable")
+        container = container_of(pod)
+        stream = await pod_exec.connect(cluster, pod.name, container, ("buildctl", "dial-stdio"))
+        watched = PodStream(stream, cluster, pod, container, on_loss=self._losses.note, on_cut=self._losses.note_cut)
+        building = affinity and self._fleet.options.managed
+        return LeasedStream(watched, Keeper(cluster, self._fleet, pod)) if building else watched
 
     async def stop(self, *, tell: Callable[[str], None] = quiet) -> None:
         if not self._fleet.options.managed:

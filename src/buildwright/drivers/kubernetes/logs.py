@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 from buildwright.drivers.kubernetes.choose import container_of
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.identity import connect
+from buildwright.drivers.kubernetes.run_log import RunLog
 from buildwright.drivers.kubernetes.startup.words import describe
 from buildwright.drivers.logs import Wanted, Write
 from buildwright.errors import BuilderNotFoundError, BuildwrightError, ClusterError, ConnectError
@@ -21,7 +21,6 @@ from buildwright.model.node import Node
 
 _PAUSE = 1.0
 """Seconds before a log whose stream was lost is taken up again."""
-_TIMED = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (.*)", re.DOTALL)
 
 
 async def logs(nodes: Sequence[Node], wanted: Wanted, write: Write, tell: Callable[[str], None]) -> None:
@@ -90,14 +89,14 @@ class _Follower:
 
     async def _follow(self, pod: Pod, tail: int | None) -> None:
         """One run's log to its end. A lost connection is taken up where it was."""
-        log = _Log(self._cluster, pod, tail, self._write)
+        log = RunLog(self._cluster, pod.name, container_of(pod), tail)
         lost = False
         while True:
             try:
                 if not lost:
-                    await log.copy()
+                    await self._copy(pod, log.follow())
                 elif (now := await self._run_of(pod)) is not None and now - _run_number(pod) in (0, 1):
-                    await log.copy(ended=now > _run_number(pod))
+                    await self._copy(pod, log.follow(ended=now > _run_number(pod)))
                 return
             except ConnectError:
                 pass
@@ -109,60 +108,15 @@ class _Follower:
             lost = True
             await asyncio.sleep(_PAUSE)
 
+    async def _copy(self, pod: Pod, log: AsyncGenerator[str, None]) -> None:
+        async with aclosing(log) as lines:
+            async for line in lines:
+                self._write(pod.name, line)
+
     async def _run_of(self, pod: Pod) -> int | None:
         """In which run the daemon of a pod is now; None when the pod has gone."""
         items, _ = await self._cluster.list(POD, labels=self._fleet.labels, name=pod.name)
         return next((_run_number(now) for now in map(Pod.read, items) if now.uid == pod.uid), None)
-
-
-class _Log:
-    """What one run of a daemon says, each line once."""
-
-    def __init__(self, cluster: Cluster, pod: Pod, tail: int | None, write: Write) -> None:
-        self._cluster = cluster
-        self._pod = pod
-        self._tail = tail
-        self._write = write
-        self._last = ""
-        """The time of the last line; kubelet writes them all with nine digits, so that they compare as text."""
-
-    async def copy(self, *, ended: bool = False) -> None:
-        """All that comes after what was read before; of a run that has `ended`, and another has begun, the rest."""
-        if self._tail == 0:
-            await self._skip(ended)
-        before = self._last
-        tail = None if before else self._tail
-        async with aclosing(
-            self._cluster.logs(
-                self._pod.name,
-                container_of(self._pod),
-                follow=not ended,
-                tail=tail,
-                previous=ended,
-                timed=True,
-                since=before,
-            )
-        ) as lines:
-            async for line in lines:
-                found = _TIMED.fullmatch(line)
-                if found is None:
-                    self._write(self._pod.name, line)  # kubelet's own word
-                elif found[1] > before:
-                    self._last = found[1]
-                    self._write(self._pod.name, found[2])
-
-    async def _skip(self, ended: bool) -> None:
-        """Count all that was said until now as read, so that a connection lost before the first line loses none.
-
-        The time of the last line tells where that is, since the clock of the pod's machine may differ from ours.
-        """
-        async with aclosing(
-            self._cluster.logs(self._pod.name, container_of(self._pod), tail=1, previous=ended, timed=True)
-        ) as lines:
-            async for line in lines:
-                if found := _TIMED.fullmatch(line):
-                    self._last = found[1]
-        self._tail = None
 
 
 async def _copy(cluster: Cluster, pod: Pod, wanted: Wanted, write: Write) -> None:

@@ -102,6 +102,7 @@ class Options:
 def parse(texts: Mapping[str, str]) -> Options:
     """Read a node's driver options; raises DriverOptionError for one that is unknown or malformed."""
     found: dict[str, Any] = {"requests": {}, "limits": {}, "env": {}}
+    before = ""
     for option, value in texts.items():
         group, _, rest = option.partition(".")
         if group == "env":
@@ -114,8 +115,9 @@ def parse(texts: Mapping[str, str]) -> Options:
             found[name] = read(option, value)
         else:
             known = (*_READERS, *(f"{kind}.{name}" for kind in ("requests", "limits") for name in _RESOURCES))
-            lists = [name for name in texts if name in _WITH_COMMAS]
-            raise values.unknown(option, "kubernetes", (*known, "env.NAME"), after=lists[-1] if lists else "")
+            after = before if before in _WITH_COMMAS else ""
+            raise values.unknown(option, "kubernetes", (*known, "env.NAME"), after=after)
+        before = option
     for name, default in (("image", ROOTLESS_IMAGE if found.get("rootless") else IMAGE), ("qemu_image", QEMU_IMAGE)):
         found[name] = found.get(name) or default
     return _fitting(Options(**found))

@@ -34,8 +34,8 @@ def leaving(pod: Pod = ALIVE, cause: str = "", message: str = "", grace: int = 3
     return replace(pod, terminating=True, grace=grace, conditions=conditions)
 
 
-def ended(pod: Pod, code: int = 0) -> Pod:
-    return replace(pod, containers=(Container(name="buildkitd", exit_code=code, ended="Completed"),))
+def ended(pod: Pod, code: int = 0, reason: str = "Completed") -> Pod:
+    return replace(pod, containers=(Container(name="buildkitd", exit_code=code, ended=reason),))
 
 
 def at(pod: Pod, seconds: float, *, code: int = 0, reason: str = "Completed") -> Pod:
@@ -273,9 +273,11 @@ def test_pods_as_a_real_cluster_showed_them(path: Path) -> None:
         (at(ALIVE, -5), "Deleted"),
         (at(HOOKED, -590, code=137, reason="OOMKilled"), "OOMKilled"),
         (at(ALIVE, -590, code=137, reason="OOMKilled"), "OOMKilled"),
+        (replace(ended(ALIVE, 137, "OOMKilled"), phase="Failed"), "OOMKilled"),
+        (replace(ended(ALIVE, 137, "OOMKilled"), phase="Failed", reason="Evicted"), "Evicted"),
     ],
 )
-def test_a_drained_pod_is_one_whose_time_was_used_up(pod: Pod, reason: str) -> None:
+def test_a_pod_whose_container_has_ended_tells_the_first_cause(pod: Pod, reason: str) -> None:
     told = found(pod, before=HOOKED)
     assert (told.reason, told.final) == (reason, True)
     assert ("limits.memory" in told.advice) == (reason == "OOMKilled")

@@ -209,6 +209,22 @@ def test_without_drain_no_pod_is_protected(tmp_path: Path, hasty: None) -> None:
     run(tmp_path, scenario)
 
 
+def test_a_correction_that_fails_does_not_cost_the_protection(
+    tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "RENEWAL", 20.0)
+
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        server.clock = lambda: time.time() + 3600
+        server.refuse["patch", "leases"] = Refusal(429, "TooManyRequests", "later")
+        keeper = Keeper(cluster, fleet(), the_pod(server))
+        await server.until(lambda: label(server))
+        server.refuse.clear()
+        await keeper.aclose()
+
+    run(tmp_path, scenario)
+
+
 @pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
 def test_a_client_whose_clock_is_off_protects_its_pod_no_less_and_no_longer(
     tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch, ahead: float

@@ -87,3 +87,33 @@ def test_a_log_whose_connection_is_lost_is_followed_again(tmp_path: Path) -> Non
         assert tail.lines == (*LAST[1:], "panic: the reason")
 
     run(tmp_path, scenario)
+
+
+def test_the_last_words_of_a_run_stay_before_those_of_the_next(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, tail: Tail) -> None:
+        server.logs["p"] = ["panic: the reason"]
+        server.endless.add("p")
+        running = asyncio.create_task(tail.run())
+        async with asyncio.timeout(20):
+            await server.called("log", "pods")
+            await asyncio.sleep(0.1)
+            server.logs["p"] = ["", "the next run"]
+            server.endless.clear()
+            server.cut()
+            await running
+        assert tail.lines == ("panic: the reason", "the next run")
+
+    run(tmp_path, scenario)
+
+
+def test_a_busy_server_is_asked_for_the_log_when_it_says(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, tail: Tail) -> None:
+        server.refuse["log", "pods"] = Refusal(429, "TooManyRequests", "later", retry_after=60)
+        running = asyncio.create_task(tail.run())
+        await server.called("log", "pods")
+        await asyncio.sleep(0.2)
+        assert server.requests.count(("log", "pods", "p")) == 1
+        running.cancel()
+        await asyncio.wait((running,))
+
+    run(tmp_path, scenario)

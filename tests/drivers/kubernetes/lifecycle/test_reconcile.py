@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 
 from buildwright.drivers.kubernetes import perseverance
+from buildwright.drivers.kubernetes.fleet import Fleet
+from buildwright.drivers.kubernetes.lifecycle import objects
 from buildwright.drivers.kubernetes.lifecycle.reconcile import FILES, Reconciliation
 from buildwright.drivers.table import make
-from buildwright.errors import ClusterError, DriverOptionError, NotReadyError
+from buildwright.errors import BuildwrightError, ClusterError, DriverOptionError, NotReadyError
 from buildwright.kube.objects import Pod
 from buildwright.model.node import Node
 from buildwright.testing.drivers import Sink
@@ -227,6 +230,89 @@ def test_a_server_that_fails_meanwhile_leaves_no_pods_without_their_workload(
         assert template["spec"]["resources"]["requests"]["storage"] == "2Gi"
 
     on(tmp_path, scenario, **CLAIMED)
+
+
+def test_a_deletion_whose_answer_is_lost_is_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(perseverance, "POLL", 0.01)
+
+    async def scenario(bed: Bed) -> None:
+        server, drop = bed.server, bed.server.drop
+
+        def drop_and_cut(*what: str) -> Any:
+            dropped = drop(*what)
+            if what[0] == "statefulsets":
+                server.cut()
+            return dropped
+
+        monkeypatch.setattr(server, "drop", drop_and_cut)
+        await done(bed.changed(**{"persistent-volume-claim.requests.storage": "2Gi"}))
+        assert size_of_claims(bed) == "2Gi"
+
+    on(tmp_path, scenario, **CLAIMED)
+
+
+def test_a_start_that_makes_the_former_workload_again_does_not_undo_the_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(bed: Bed) -> None:
+        server, drop = bed.server, bed.server.drop
+        former = dict(Fleet.of(bed.node).workload)
+
+        def drop_and_start(*what: str) -> Any:
+            dropped = drop(*what)
+            if what[0] == "statefulsets" and former:
+                server.put("statefulsets", dict(former))
+                former.clear()
+            return dropped
+
+        monkeypatch.setattr(server, "drop", drop_and_start)
+        await done(bed.changed(**{"persistent-volume-claim.requests.storage": "2Gi", "env.A": "b"}))
+        assert not former
+        assert size_of_claims(bed) == "2Gi"
+        (container,) = bed.get("statefulsets")["spec"]["template"]["spec"]["containers"]
+        assert {"name": "A", "value": "b"} in container["env"]
+
+    on(tmp_path, scenario, **CLAIMED)
+
+
+def test_a_former_workload_that_does_not_go_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "GOING", 0.05)
+
+    async def scenario(bed: Bed) -> None:
+        def held(plural: str, name: str, namespace: str = "default") -> Any:
+            item = copy.deepcopy(bed.server.objects[plural, namespace, name])
+            item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+            bed.server.put(plural, item, namespace)
+            return item
+
+        monkeypatch.setattr(bed.server, "drop", held)
+        with pytest.raises(NotReadyError, match="StatefulSet b0 in namespace default is being deleted"):
+            await done(bed.changed(**{"persistent-volume-claim.requests.storage": "2Gi"}))
+
+    on(tmp_path, scenario, **CLAIMED)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (Refusal(403, "Forbidden", "no"), "does not grow"),
+        (Refusal(422, "Invalid", "no"), "does not grow"),
+        (Refusal(429, "TooManyRequests", "later"), "later"),
+    ],
+)
+def test_only_a_claim_that_cannot_grow_is_said_to(tmp_path: Path, refusal: Refusal, words: str) -> None:
+    async def scenario(bed: Bed) -> None:
+        bed.server.refuse["patch", "persistentvolumeclaims"] = refusal
+        with pytest.raises(BuildwrightError, match=words) as caught:
+            await bed.changed(**{"persistent-volume-claim.requests.storage": "2Gi"}).plan()
+        assert isinstance(caught.value, DriverOptionError) == (words == "does not grow")
+
+    on(tmp_path, scenario, **CLAIMED)
+
+
+def size_of_claims(bed: Bed) -> Any:
+    (template,) = bed.get("statefulsets")["spec"]["volumeClaimTemplates"]
+    return template["spec"]["resources"]["requests"]["storage"]
 
 
 def test_volumes_that_do_not_follow_their_claims_are_told(tmp_path: Path) -> None:

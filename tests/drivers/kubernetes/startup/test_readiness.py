@@ -68,7 +68,7 @@ def test_a_pod_that_is_made_anew_under_the_same_name_is_told_too() -> None:
 
 def test_pods_that_a_workload_still_counts_while_they_leave_are_not_ready() -> None:
     boot = Boot(want=1)
-    boot.feed_workload(Workload(name="b0", replicas=1, ready=1))
+    boot.feed_workload(Workload(name="b0", replicas=1, pods=1))
     boot.feed_pods([replace(ready(), terminating=True)])
     assert not boot.ready
 

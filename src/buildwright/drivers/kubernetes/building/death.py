@@ -137,6 +137,8 @@ def _over(pod: Pod, container: str) -> Death:
     found = _find(pod, container)
     code = found.exit_code if found is not None else None
     reason = _FAILURES.get(pod.reason) or _DISRUPTIONS.get(_disruption(pod)[1], "Exited")
+    if reason == "Exited" and found is not None and found.ended == _OOM:
+        return _out_of_memory(pod, container, code)
     if reason in _VERBS:
         text = f"{name_of(pod)} was {_VERBS[reason]}{_quoted(pod.message)}"
     else:

@@ -64,7 +64,7 @@ async def _node_answers(cluster: Cluster, pod: Pod, container: str, tail: Tail) 
     except ClusterError as error:
         if error.status == FORBIDDEN:
             return await _runs_commands(cluster, pod, container)
-        return None if error.status in _UNASKED else error.status < 500
+        return _speaks_for_the_node(error)
     except BuildwrightError:
         return None
 
@@ -75,9 +75,14 @@ async def _runs_commands(cluster: Cluster, pod: Pod, container: str) -> bool | N
         _, end = await pod_exec.output_of(cluster, pod.name, container, ("true",))
         return _UNREACHED not in end.message
     except ClusterError as error:
-        return None if error.status in _UNASKED else error.status < 500
+        return _speaks_for_the_node(error)
     except BuildwrightError:
         return None
+
+
+def _speaks_for_the_node(refusal: ClusterError) -> bool | None:
+    """Whether its node has answered; None when it was not asked."""
+    return None if refusal.status in _UNASKED else refusal.status < 500
 
 
 async def _server_answers(cluster: Cluster, pod: Pod) -> bool:

@@ -226,8 +226,8 @@ class Keeper:
             self._ahead = told + 0.5 - time.time()
             self._until += self._ahead
             if abs(self._ahead) > _ROUNDED:
-                # Others judge by what is written, which was our own time so far.
-                await self._renewed()
+                # Others judge by what is written, which was our own time so far. The next renewal does it too.
+                await _quietly(self._renewed())
 
     def _manifest(self) -> Object:
         fleet, now = self._fleet, written(self._now())

@@ -6,7 +6,8 @@ import asyncio
 from collections import deque
 from contextlib import aclosing
 
-from buildwright.errors import BuildwrightError
+from buildwright.drivers.kubernetes.run_log import RunLog
+from buildwright.errors import BuildwrightError, ClusterError
 from buildwright.kube.api import Cluster
 
 LINES = 20
@@ -32,24 +33,22 @@ class Tail:
     async def run(self) -> None:
         """Follow until the log ends, cannot be read (no right, no container) or the caller cancels. Never raises.
 
-        It is followed again when only its connection is lost, as by a proxy that ends what is idle.
+        It is followed again when only its connection is lost, as by a proxy that ends what is idle. What another run
+        says by then comes after the last words of the run before.
         """
+        log = RunLog(self._cluster, self._pod, self._container, LINES)
         pause = LATER
         while True:
             await asyncio.sleep(pause)
             try:
-                return await self._follow()
+                async with aclosing(log.follow()) as lines:
+                    async for line in lines:
+                        self._lines.append(line)
+                return
             except BuildwrightError as error:
                 if not error.retriable:
-                    return None
-            pause = AGAIN
-
-    async def _follow(self) -> None:
-        followed: deque[str] = deque(maxlen=LINES)
-        async with aclosing(self._cluster.logs(self._pod, self._container, follow=True, tail=LINES)) as lines:
-            async for line in lines:
-                followed.append(line)
-                self._lines = followed
+                    return
+                pause = max(AGAIN, error.retry_after if isinstance(error, ClusterError) else 0.0)
 
     async def fetch(self) -> None:
         """Read the last lines anew, now. Raises what `Cluster.logs` does; `lines` then are what they were."""

@@ -89,7 +89,8 @@ class _Examiner:
         found = [Pod.read(item) for item in _items(pods.result())]
         state = _state(workload.result() if workload else None, options.managed)
         self._result.running = any(pod.ready for pod in found)
-        make = options.managed and (state.idle if state else not self._result.running)
+        stopped = state is not None and not state.replicas
+        make = options.managed and (stopped or not self._result.running)
         level = Level.FAILED if make else Level.WARNING
         say = self._result.findings
         unasked = {

@@ -103,7 +103,7 @@ def _build(fleet: Fleet) -> Iterator[Right]:
     if fleet.options.managed:
         without = "a build does not wake a builder that was stopped, nor note when the builder was last used (ttl)"
         yield from _of(user, kind, "patch", without=without)
-        yield from _of(user, kind, "watch", without="a starting builder is read every second instead")
+        yield from _of(user, kind, "list", "watch", without="a starting builder is read every second instead")
     yield from _of(user, EVENT, "list", "watch", without="the events of pods that start are not shown")
 
 
@@ -137,7 +137,7 @@ def _files(fleet: Fleet, *, any_files: bool) -> Iterator[Right]:
 def _volumes(fleet: Fleet) -> Iterator[Right]:
     if fleet.options.claim:
         yield from _of(Role.ADMIN, CLAIM, "list", "delete")
-        without = "claims do not grow by update, and rm --keep-state does not mark those that it keeps"
+        without = "claims do not grow by update, and those of rm --keep-state are not marked, nor is a mark taken off"
         yield from _of(Role.ADMIN, CLAIM, "patch", without=without)
 
 

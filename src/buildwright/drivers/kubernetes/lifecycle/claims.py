@@ -36,29 +36,31 @@ async def keep(cluster: Cluster, fleet: Fleet, tell: Callable[[str], None]) -> N
     """
     await _retain(cluster, fleet)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    try:
-        for item in await of(cluster, fleet):
-            metadata = item["metadata"]
-            others = [one for one in metadata.get("ownerReferences") or () if one["name"] != fleet.name]
-            change = {"annotations": {KEPT: now}, "ownerReferences": others or None}
+    for item in await of(cluster, fleet):
+        metadata = item["metadata"]
+        others = [one for one in metadata.get("ownerReferences") or () if one["name"] != fleet.name]
+        change = {"annotations": {KEPT: now}, "ownerReferences": others or None}
+        try:
             await cluster.patch(CLAIM, metadata["name"], {"metadata": change})
-    except ClusterError as error:
-        if error.status == NOT_FOUND:
+        except ClusterError as error:
+            if error.status == NOT_FOUND:
+                continue
+            if error.status != FORBIDDEN or fleet.options.owner:
+                raise
+            tell(f"the volume claims are kept, but not marked, so buildwright gc takes them for left behind: {error}")
             return
-        if error.status != FORBIDDEN or fleet.options.owner:
-            raise
-        tell(f"the volume claims are kept, but not marked, so buildwright gc takes them for left behind: {error}")
 
 
 async def use(cluster: Cluster, fleet: Fleet) -> None:
     """Claims that were kept are a workload's again. Without the right to say so they keep their mark."""
-    try:
-        for item in await of(cluster, fleet):
-            if KEPT in (item["metadata"].get("annotations") or {}):
-                await cluster.patch(CLAIM, item["metadata"]["name"], {"metadata": {"annotations": {KEPT: None}}})
-    except ClusterError as error:
-        if error.status not in (FORBIDDEN, NOT_FOUND):
-            raise
+    for item in await of(cluster, fleet):
+        if KEPT not in (item["metadata"].get("annotations") or {}):
+            continue
+        try:
+            await cluster.patch(CLAIM, item["metadata"]["name"], {"metadata": {"annotations": {KEPT: None}}})
+        except ClusterError as error:
+            if error.status not in (FORBIDDEN, NOT_FOUND):
+                raise
 
 
 async def _retain(cluster: Cluster, fleet: Fleet) -> None:

@@ -30,7 +30,7 @@ from buildwright.kube.objects import Workload
 from buildwright.kube.server import UNKNOWN, greet
 
 _CONTENTS = ("data", "binaryData")
-_GOING = 60.0
+GOING = 60.0
 """Seconds for which a workload that is being deleted is waited for."""
 _POLL = 0.25
 
@@ -82,7 +82,7 @@ async def _place(cluster: Cluster, kind: Kind, item: Mapping[str, Any]) -> None:
     async def step() -> None:
         if await cluster.create(item, kind) is not None:
             return
-        found = await _seen(cluster, kind, name)
+        found = await _read(cluster, kind, name)
         if found is not None and all(item.get(field) == found.get(field) for field in _CONTENTS):
             return
         owners = (found or {}).get("metadata", {}).get("ownerReferences", ())
@@ -91,8 +91,8 @@ async def _place(cluster: Cluster, kind: Kind, item: Mapping[str, Any]) -> None:
     await despite_others(step)
 
 
-async def _seen(cluster: Cluster, kind: Kind, name: str) -> Object | None:
-    """The object, None also where it may be replaced but not read."""
+async def _read(cluster: Cluster, kind: Kind, name: str) -> Object | None:
+    """The object, None also where it may be changed but not read."""
     try:
         return await cluster.get(kind, name)
     except ClusterError as error:
@@ -104,7 +104,7 @@ async def _seen(cluster: Cluster, kind: Kind, name: str) -> Object | None:
 async def _make(cluster: Cluster, fleet: Fleet, item: Mapping[str, Any]) -> Object:
     """Make the workload, or join those who have made it."""
     try:
-        async with asyncio.timeout(_GOING):
+        async with asyncio.timeout(GOING):
             while (made := await cluster.create(item, fleet.kind)) is None:
                 found = await cluster.get(fleet.kind, fleet.name)
                 if found is not None and not leaving(found):
@@ -115,7 +115,7 @@ async def _make(cluster: Cluster, fleet: Fleet, item: Mapping[str, Any]) -> Obje
     except TimeoutError:
         raise NotReadyError(
             f"{fleet.kind.kind} {fleet.name} in namespace {cluster.namespace} is being deleted and is not gone after "
-            f"{_GOING:.0f} seconds: see its finalizers, or try again later"
+            f"{GOING:.0f} seconds: see its finalizers, or try again later"
         ) from None
 
 
@@ -189,9 +189,15 @@ async def wake(cluster: Cluster, fleet: Fleet, found: Object | None) -> int:
 
 
 async def stop(cluster: Cluster, fleet: Fleet, tell: Callable[[str], None]) -> None:
-    """Let the workload have no pods, and keep all else of it; `tell` hears of builds that run on meanwhile."""
+    """Let the workload have no pods, and keep all else of it; `tell` hears of builds that run on meanwhile.
+
+    One that another builder has made runs on, which `tell` hears of.
+    """
     found = await cluster.get(fleet.kind, fleet.name)
     if found is None or not Workload.read(found).replicas:
+        return
+    if other := _other_maker(fleet, found):
+        tell(f"{fleet.kind.kind} {fleet.name} in namespace {cluster.namespace} runs on: builder {other} has made it")
         return
     try:
         await cluster.patch(fleet.kind, fleet.name, {"spec": {"replicas": 0}})
@@ -220,33 +226,43 @@ async def remove(cluster: Cluster, fleet: Fleet, *, keep_state: bool, tell: Call
 
     What another builder has made for a node of the same name is left to that one, which `tell` hears of.
     """
-    if other := await _others(cluster, fleet):
-        where = f"{fleet.kind.kind} {fleet.name} in namespace {cluster.namespace}"
-        tell(f"{where} stays: builder {other} has made it, and removes it")
+    if other := _other_maker(fleet, await _read(cluster, fleet.kind, fleet.name)):
+        tell(_left(cluster, fleet.kind, fleet.name, other))
         return
     if fleet.options.claim and keep_state:
         await claims.keep(cluster, fleet, tell)
-    if await cluster.delete(fleet.kind, fleet.name):
+    if await _delete(cluster, fleet, fleet.kind, fleet.name, tell):
         await _tell_builds(cluster, fleet, "removed", tell)
     for name in manifest.file_objects(fleet.name, fleet.node, fleet.options):
-        await cluster.delete(CONFIG_MAP, name)
+        await _delete(cluster, fleet, CONFIG_MAP, name, tell)
     for item in manifest.secrets(fleet.name, fleet.node, fleet.options):
-        await cluster.delete(SECRET, item["metadata"]["name"])
+        await _delete(cluster, fleet, SECRET, item["metadata"]["name"], tell)
     if fleet.options.claim and not keep_state:
         await claims.remove(cluster, fleet, tell)
 
 
-async def _others(cluster: Cluster, fleet: Fleet) -> str:
-    """The builder that has made the workload if that is another one, "" where nobody says so."""
-    try:
-        found = await cluster.get(fleet.kind, fleet.name) or {}
-    except ClusterError as error:
-        if error.status != FORBIDDEN:
-            raise
-        return ""
-    marked = found.get("metadata", {}).get("labels") or {}
+async def _delete(cluster: Cluster, fleet: Fleet, kind: Kind, name: str, tell: Callable[[str], None]) -> bool:
+    """Delete an object unless another builder has made it; whether that was done."""
+
+    async def step() -> bool:
+        found = await _read(cluster, kind, name)
+        if other := _other_maker(fleet, found):
+            tell(_left(cluster, kind, name, other))
+            return False
+        return await cluster.delete(kind, name, uid=found["metadata"]["uid"] if found else "")
+
+    return await despite_others(step)
+
+
+def _left(cluster: Cluster, kind: Kind, name: str, other: str) -> str:
+    return f"{kind.kind} {name} in namespace {cluster.namespace} stays: builder {other} has made it, and removes it"
+
+
+def _other_maker(fleet: Fleet, item: Object | None) -> str:
+    """The builder that has made an object if that is another one, "" where nobody says so."""
+    marked = item["metadata"].get("labels") or {} if item else {}
     made_by = str(marked.get(manifest.BUILDER) or "") if marked.get(manifest.MANAGED_BY) == "buildwright" else ""
-    ours = manifest.marks(fleet.name, fleet.node, fleet.options).get(manifest.BUILDER, made_by)
+    ours = manifest.marks(fleet.name, fleet.node, fleet.options).get(manifest.BUILDER)
     return made_by if made_by != ours else ""
 
 

@@ -29,6 +29,7 @@ from buildwright.kube.api import (
     DEPLOYMENT,
     DISRUPTION_BUDGET,
     FORBIDDEN,
+    INVALID,
     POD,
     SECRET,
     STATEFUL_SET,
@@ -42,9 +43,8 @@ from buildwright.model.status import StatusSink
 FILES = "buildwright/files"
 """Annotation of the pod template: another value makes new pods, which read the daemon's files anew."""
 
-
-_OUTAGE = 60.0
-"""Seconds that the API server may be away once the change has begun."""
+_OUTAGE = objects.GOING + 60.0
+"""Seconds that the API server may be away once the change has begun, and the former workload takes to go."""
 _KEPT = ("labels", "annotations", "ownerReferences")
 
 
@@ -69,6 +69,7 @@ class Reconciliation:
         self._claims: list[tuple[str, str]] = []
         self._workload: _Write | None = None
         self._recreate = False
+        self._anew: Object | None = None
         self._former = rollout.Former()
 
     async def plan(self) -> tuple[str, ...]:
@@ -77,7 +78,7 @@ class Reconciliation:
 
     async def _plan(self, cluster: Cluster) -> tuple[str, ...]:
         self._writes, self._leftovers, self._claims = [], [], []
-        self._recreate, self._former = False, rollout.Former()
+        self._workload, self._recreate, self._former = None, False, rollout.Former()
         found = await self._find(cluster)
         if found is None:
             return ()
@@ -193,6 +194,8 @@ class Reconciliation:
             try:
                 await cluster.patch(CLAIM, name, _request(size), dry_run=True)
             except ClusterError as error:
+                if error.status not in (FORBIDDEN, INVALID):
+                    raise
                 raise DriverOptionError(
                     f'driver option "{CLAIM_OPTION}" of node {self._after.node.name} cannot be changed, the volume '
                     f"claim {name} does not grow ({error}): create another builder with claims of {size}",
@@ -229,15 +232,34 @@ class Reconciliation:
 
     async def _make_anew(self, cluster: Cluster, write: _Write) -> None:
         """Make the StatefulSet anew around its pods, since the size of its claims is for good."""
-        fleet, anew = self._after, None
-        if (found := await cluster.get(fleet.kind, fleet.name)) is not None:
-            made = write.body(found)
-            spec = {**made["spec"], "volumeClaimTemplates": fleet.workload["spec"]["volumeClaimTemplates"]}
-            kept = {name: made["metadata"][name] for name in _KEPT if made["metadata"].get(name)}
-            anew = {**made, "metadata": {"name": fleet.name, **kept}, "spec": spec}
-            await cluster.delete(fleet.kind, fleet.name, orphan=True, uid=found["metadata"]["uid"])
         # Pods without a workload are what must not stay.
-        await outlasting(partial(objects.create, cluster, fleet, anew), _OUTAGE)
+        await outlasting(partial(despite_others, partial(self._replaced, cluster, write)), _OUTAGE)
+        await _write(cluster, write)
+
+    async def _replaced(self, cluster: Cluster, write: _Write) -> None:
+        """Raises a ClusterError of CONFLICT when somebody's start has made the former workload again meanwhile."""
+        fleet = self._after
+        claims_wanted = fleet.workload["spec"]["volumeClaimTemplates"]
+        if (found := await cluster.get(fleet.kind, fleet.name)) is not None and not self._is_anew(found):
+            made = write.body(found)
+            kept = {name: made["metadata"][name] for name in _KEPT if made["metadata"].get(name)}
+            self._anew = {
+                **made,
+                "metadata": {"name": fleet.name, **kept},
+                "spec": {**made["spec"], "volumeClaimTemplates": claims_wanted},
+            }
+            await cluster.delete(fleet.kind, fleet.name, orphan=True, uid=found["metadata"]["uid"])
+        await objects.create(cluster, fleet, self._anew)
+        now = await cluster.get(fleet.kind, fleet.name)
+        if now is None or not self._is_anew(now):
+            raise ClusterError(
+                f"{fleet.kind.kind} {fleet.name} is made by somebody else, as it was before: try again",
+                status=CONFLICT,
+            )
+
+    def _is_anew(self, workload: Object) -> bool:
+        size = fixed.size_of(fixed.claim_of(workload["spec"]))
+        return quantity.parse(size) >= quantity.parse(self._after.options.claim)
 
 
 def _told(kind: Kind, name: str, lines: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import TypeAlias
 
@@ -22,6 +22,8 @@ from buildwright.kube.objects import Event, Pod, Workload
 _LINES = 200
 """What a daemon says of a wrong flag may stand before all of its usage."""
 _LOG_TIMEOUT = 5.0
+_ANEW = 2.0
+"""Seconds after which a workload that has gone does not come back."""
 _WOKEN = "buildwright/woken"
 """An annotation whose change makes a controller try again at once what it was refused, which it would do only after
 minutes, and kubelet ask a pod anew whether it is ready."""
@@ -107,7 +109,7 @@ class _Waiting:
             nudged, there = self._made, False
             async for items in states:
                 if there and not items:
-                    raise RemovedError(f"node {self._fleet.node.name} was removed while it started: create it again")
+                    items = await self._back(states)
                 there = bool(items)
                 for item in items:
                     workload = Workload.read(item)
@@ -121,6 +123,15 @@ class _Waiting:
                         nudged = True
                         await self._nudge(self._fleet.kind, self._fleet.name)
                 self._changed.set()
+
+    async def _back(self, states: AsyncIterator[tuple[Object, ...]]) -> tuple[Object, ...]:
+        """What comes in the place of a workload that has gone, as one does whose claims are being changed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ANEW):
+                async for items in states:
+                    if items:
+                        return items
+        raise RemovedError(f"node {self._fleet.node.name} was removed while it started: create it again")
 
     async def _follow_pods(self) -> None:
         async with aclosing(follow(self._cluster, POD, labels=self._fleet.labels)) as states:
