@@ -32,11 +32,25 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Controller:
+    """What an object says has made it and looks after it (meta/v1 OwnerReference)."""
+
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """One pod. `conditions` maps a condition's type to its (status, reason, message)."""
+    """One pod. `conditions` maps a condition's type to its (status, reason, message).
+
+    `created` is when it was made, by the server's clock in seconds.
+    """
 
     name: str
     uid: str = ""
+    created: float = 0.0
+    controller: Controller = Controller()
     phase: str = ""
     node: str = ""
     terminating: bool = False
@@ -51,6 +65,8 @@ class Pod:
     """Those of them that have a preStop hook: they go on while the pod is terminating, up to `grace` seconds."""
     grace: int | None = None
     """Seconds that a terminating pod has from the request on; None for others."""
+    own_grace: int | None = None
+    """Seconds that it has when nobody who ends it says otherwise."""
     deadline: float = 0.0
     """When these are over, by the server's clock in seconds; 0 for others."""
     memory_limits: Mapping[str, str] = field(default_factory=dict)
@@ -73,6 +89,8 @@ class Pod:
         return cls(
             name=metadata.get("name", ""),
             uid=metadata.get("uid", ""),
+            created=_seconds(metadata.get("creationTimestamp")),
+            controller=_controller(metadata),
             phase=status.get("phase", ""),
             node=spec.get("nodeName") or "",
             terminating=bool(metadata.get("deletionTimestamp")),
@@ -86,6 +104,7 @@ class Pod:
                 entry.get("name", "") for entry in specified if (entry.get("lifecycle") or {}).get("preStop")
             ),
             grace=metadata.get("deletionGracePeriodSeconds"),
+            own_grace=spec.get("terminationGracePeriodSeconds"),
             deadline=_seconds(metadata.get("deletionTimestamp")),
             memory_limits={
                 entry.get("name", ""): str(limit)
@@ -166,6 +185,13 @@ class Event:
 def _seconds(time: str | None) -> float:
     """RFC 3339 to seconds since 1970; 0 for none."""
     return datetime.fromisoformat(time).timestamp() if time else 0.0
+
+
+def _controller(metadata: Mapping[str, Any]) -> Controller:
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller"):
+            return Controller(kind=owner.get("kind", ""), name=owner.get("name", ""), uid=owner.get("uid", ""))
+    return Controller()
 
 
 def _conditions(status: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:

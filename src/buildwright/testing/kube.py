@@ -171,6 +171,8 @@ class ApiServer:
         key = (plural, namespace, item["metadata"]["name"])
         item = copy.deepcopy(item)
         item["metadata"].setdefault("uid", f"uid-{self._version}")
+        if plural == "pods":
+            item["metadata"].setdefault("creationTimestamp", _written(self.clock()))
         item["metadata"]["resourceVersion"] = str(self._version)
         event = "MODIFIED" if key in self.objects else "ADDED"
         self.objects[key] = item
@@ -192,14 +194,19 @@ class ApiServer:
         self.put("pods", pod, namespace)
 
     def make_ready(self, deployment: Object, namespace: str = "default") -> None:
-        """Give a Deployment or StatefulSet all its pods, ready, and the claims that these have."""
+        """Give a Deployment or StatefulSet all its pods, ready, and the claims that these lack."""
         metadata, spec = deployment["metadata"], deployment["spec"]
         for number in range(spec["replicas"]):
             name = f"{metadata['name']}-{number}"
-            self.put("pods", pod(name, spec["template"]), namespace)
+            made = pod(name, spec["template"])
+            if deployment["kind"] == "StatefulSet":
+                owner = {"kind": "StatefulSet", "name": metadata["name"], "uid": metadata["uid"], "controller": True}
+                made["metadata"]["ownerReferences"] = [owner]
+            self.put("pods", made, namespace)
             for claim in spec.get("volumeClaimTemplates", ()):
                 kept = {"name": f"{claim['metadata']['name']}-{name}", "labels": metadata["labels"]}
-                self.put("persistentvolumeclaims", {"metadata": kept, "spec": claim["spec"]}, namespace)
+                if ("persistentvolumeclaims", namespace, kept["name"]) not in self.objects:
+                    self.put("persistentvolumeclaims", {"metadata": kept, "spec": claim["spec"]}, namespace)
         status = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas"), spec["replicas"])
         self.put(f"{deployment['kind'].lower()}s", {**deployment, "status": status}, namespace)
 
@@ -263,8 +270,7 @@ class ApiServer:
                 return 409, _status(Refusal(409, "AlreadyExists", f'{plural} "{name}" already exists'))
             if "dryRun" in request.query:
                 return 201, request.body
-            created = datetime.fromtimestamp(self.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            metadata = {**request.body["metadata"], "creationTimestamp": created}
+            metadata = {**request.body["metadata"], "creationTimestamp": _written(self.clock())}
             self.put(plural, {**request.body, "metadata": metadata}, namespace)
             if plural in _WORKLOADS:
                 self.controller(self.objects[plural, namespace, name])
@@ -420,12 +426,18 @@ async def _echo(stream: ByteStream) -> int:
     return 0
 
 
+def _written(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def pod(name: str, template: Object, *, ready: bool = True) -> Object:
-    """A running pod made from a template."""
+    """A running pod made from a template, by the ReplicaSet of a Deployment that is called as its label `app`."""
     containers = [{"name": entry["name"]} for entry in template["spec"]["containers"]]
     statuses = [{"name": entry["name"], "ready": ready, "restartCount": 0, "state": {}} for entry in containers]
+    app = (template["metadata"].get("labels") or {}).get("app", "")
+    owner = {"kind": "ReplicaSet", "name": f"{app}-5d9c7b9f6", "uid": f"uid-of-{app}", "controller": True}
     return {
-        "metadata": {"name": name, **copy.deepcopy(template["metadata"])},
+        "metadata": {"name": name, "ownerReferences": [owner], **copy.deepcopy(template["metadata"])},
         "spec": {"containers": containers, "nodeName": "node1"},
         "status": {
             "phase": "Running",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from buildwright.drivers.kubernetes.fleet import Losses
-from buildwright.kube.objects import Container, Pod
+from buildwright.drivers.kubernetes.fleet import Fleet, Losses
+from buildwright.kube.objects import Container, Controller, Pod, Workload
+from buildwright.model.node import Node
 
 
 def pod(name: str, node: str = "node1", *, restarts: int = 0, ready: bool = True) -> Pod:
@@ -75,3 +76,35 @@ def test_all_are_waited_for_when_none_is_ready() -> None:
     losses = Losses()
     losses.note(pod("a"))
     assert names(losses.whole([pod("a", ready=False), pod("b", ready=False)])) == ["a", "b"]
+
+
+def made(name: str, controller: str, *, at: float = 100.0, uid: str = "rs") -> Pod:
+    kind = "ReplicaSet" if uid == "rs" else "StatefulSet"
+    return replace(pod(name), created=at, controller=Controller(kind=kind, name=controller, uid=uid))
+
+
+def own(pods: list[Pod], *, counted: int, claim: str = "") -> list[str]:
+    options = {"persistent-volume-claim.requests.storage": claim} if claim else {}
+    fleet = Fleet.of(Node(name="b0", endpoint="kubernetes:///b?deployment=b0&kubeconfig=", driver_opts=options))
+    return names(fleet.own(Workload(name="b0", uid="w", created=100.0, replicas=2, pods=counted), pods))
+
+
+def test_pods_that_only_have_the_labels_of_a_workload_are_not_its_own() -> None:
+    stray, theirs, ours = pod("stray"), made("theirs", "b0-x-5d9c7b9f6"), made("ours", "b0-5d9c7b9f6")
+    assert own([stray, theirs, ours], counted=0) == ["ours"]
+    assert own([stray, theirs], counted=1) == []
+
+
+def test_pods_of_a_former_workload_of_the_name_are_not_of_the_present_one() -> None:
+    former, ours = made("former", "b0-1", at=99.0), made("ours", "b0-2", at=100.0)
+    assert own([former], counted=0) == []
+    assert own([former, ours], counted=1) == ["ours"]
+
+
+def test_pods_that_a_deployment_has_taken_over_are_its_own() -> None:
+    assert own([made("former", "b0-1", at=99.0), made("new", "b0-1", at=101.0)], counted=2) == ["former", "new"]
+
+
+def test_the_pods_of_a_stateful_set_name_it() -> None:
+    pods = [made("b0-0", "b0", uid="former"), made("b0-1", "b0", uid="w", at=1.0), made("b0-2", "b0-5d9c7b9f6")]
+    assert own(pods, counted=3, claim="1Gi") == ["b0-1"]

@@ -110,6 +110,25 @@ def test_a_builder_that_is_removed_while_it_starts_is_made_again_only_for_anothe
     run(tmp_path, scenario)
 
 
+def test_what_is_left_of_a_former_builder_is_no_builder(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, driver: Callable[[], Driver]) -> None:
+        await driver().start(Sink())
+        former = copy.deepcopy(server.objects["pods", "default", "b0-0"])
+        former["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+        server.drop("deployments", "b0")
+        server.put("pods", former)
+        ready, server.controller = server.controller, never_ready
+        starting = asyncio.ensure_future(driver().start(Sink()))
+        await server.called("create", "deployments")
+        await asyncio.sleep(0.2)
+        assert not starting.done()
+        assert (await driver().info()).status is NodeStatus.STOPPED
+        ready(server.objects["deployments", "default", "b0"])
+        await starting
+
+    run(tmp_path, scenario)
+
+
 def test_a_workload_that_is_made_anew_while_it_starts_is_waited_for(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, driver: Callable[[], Driver]) -> None:
         ready, server.controller = server.controller, never_ready

@@ -46,6 +46,7 @@ class KubernetesDriver:
     def __init__(self, node: Node) -> None:
         self._fleet = Fleet.of(node)
         self._losses = Losses()
+        self._overdue: dict[str, str] = {}
 
     @property
     def traits(self) -> Traits:
@@ -57,14 +58,10 @@ class KubernetesDriver:
 
     async def info(self) -> NodeInfo:
         async with await connect(self._fleet) as cluster:
-            pods = await self._pods(cluster)
-            if self._fleet.options.managed:
-                found = await cluster.get(self._fleet.kind, self._fleet.name)
-                if found is None:
-                    return NodeInfo(status=NodeStatus.INACTIVE)
-                stopped = not Workload.read(found).replicas
-            else:
-                stopped = False
+            found, pods = await self._state(cluster)
+        if self._fleet.options.managed and found is None:
+            return NodeInfo(status=NodeStatus.INACTIVE)
+        stopped = found is not None and not Workload.read(found).replicas
         # A workload counts its ready pods a moment after they are.
         if stopped or not any(pod.ready for pod in pods):
             return NodeInfo(status=NodeStatus.STOPPED)
@@ -89,15 +86,13 @@ class KubernetesDriver:
 
     async def _look(self, cluster: Cluster) -> tuple[Object | None, list[Pod] | None]:
         """The workload, if there is one and it is ours, and the pods, if one of them is ready to stay."""
-        managed = self._fleet.options.managed
-        found = await cluster.get(self._fleet.kind, self._fleet.name) if managed else None
+        found, pods = await self._state(cluster)
         if found is not None and self._fleet.options.owner:
             from buildwright.drivers.kubernetes.lifecycle import objects
 
             await objects.adopt(cluster, self._fleet, found)
-        if managed and (found is None or not Workload.read(found).replicas):
+        if found is not None and not Workload.read(found).replicas:
             return found, None
-        pods = await self._pods(cluster)
         return found, pods if any(pod.ready for pod in pods) else None
 
     async def _boot(self, cluster: Cluster, found: Object | None, sink: StatusSink) -> None:
@@ -196,7 +191,7 @@ class KubernetesDriver:
         stream = await pod_exec.connect(cluster, pod.name, container, ("buildctl", "dial-stdio"))
         watched = PodStream(stream, cluster, pod, container, on_loss=self._losses.note, on_cut=self._losses.note_cut)
         building = affinity and self._fleet.options.managed
-        return LeasedStream(watched, Keeper(cluster, self._fleet, pod)) if building else watched
+        return LeasedStream(watched, Keeper(cluster, self._fleet, pod, self._overdue)) if building else watched
 
     async def stop(self, *, tell: Callable[[str], None] = quiet) -> None:
         if not self._fleet.options.managed:
@@ -235,9 +230,16 @@ class KubernetesDriver:
             found += (f"buildkit-root-volume-memory has no effect beside {CLAIM_OPTION}: leave one of them out",)
         return found
 
-    async def _pods(self, cluster: Cluster) -> list[Pod]:
-        items, _ = await cluster.list(POD, labels=self._fleet.labels)
-        return [Pod.read(item) for item in items]
+    async def _state(self, cluster: Cluster) -> tuple[Object | None, list[Pod]]:
+        """The workload, None when there is none or it is not ours to make, and its pods."""
+        fleet, found = self._fleet, None
+        if fleet.options.managed:
+            found = await cluster.get(fleet.kind, fleet.name)
+            if found is None:
+                return None, []
+        items, _ = await cluster.list(POD, labels=fleet.labels)
+        pods = [Pod.read(item) for item in items]
+        return found, fleet.own(Workload.read(found), pods) if found is not None else pods
 
     async def _choose(self, cluster: Cluster, affinity: str, known: list[Pod] | None) -> Pod:
         """A pod to build in. One that is due is waited for: a workload replaces those that just went.
@@ -265,7 +267,7 @@ class KubernetesDriver:
 
     async def _chosen(self, cluster: Cluster, affinity: str, known: list[Pod] | None) -> tuple[Pod | None, list[Pod]]:
         """The pod that takes a build now, None when none can, and all pods."""
-        pods = await self._pods(cluster) if known is None else known
+        pods = (await self._state(cluster))[1] if known is None else known
         builds = await self._builds(cluster, pods)
         return choose(self._losses.whole(pods), affinity, self._fleet.options.load_balance, builds), pods
 

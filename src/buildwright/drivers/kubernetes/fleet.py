@@ -10,7 +10,7 @@ from buildwright.drivers.kubernetes.manifests import manifest
 from buildwright.drivers.kubernetes.name import builder_of, object_name
 from buildwright.drivers.kubernetes.options import Options, parse
 from buildwright.kube.api import DEPLOYMENT, STATEFUL_SET, Kind
-from buildwright.kube.objects import Pod
+from buildwright.kube.objects import Pod, Workload
 from buildwright.model.node import Node
 
 
@@ -40,6 +40,23 @@ class Fleet:
             labels=manifest.labels(name, options) if options.managed else dict(options.labels),
             workload=manifest.workload(name, node, options),
         )
+
+    def own(self, workload: Workload, pods: Sequence[Pod]) -> list[Pod]:
+        """Those of `pods`, which all have the labels, that are the workload's.
+
+        Others may have its labels too: pods of a workload of this name that was removed, for as long as the cluster
+        takes to follow it, and whatever somebody has labelled so. A Deployment's pods name only their ReplicaSet, and
+        those that it took over are older than itself: they count when it says that it has more than the younger ones.
+        """
+        if self.kind is STATEFUL_SET:
+            return [pod for pod in pods if pod.controller.uid == workload.uid]
+        called = [
+            pod
+            for pod in pods
+            if pod.controller.kind == "ReplicaSet" and pod.controller.name.rpartition("-")[0] == self.name
+        ]
+        younger = [pod for pod in called if pod.created >= workload.created]
+        return younger if len(younger) >= workload.pods else called
 
 
 @dataclass(slots=True)

@@ -114,6 +114,14 @@ def test_a_pod_that_is_held_by_its_hook_goes_on_as_long_as_its_container() -> No
     assert "drain" in told.advice
 
 
+def test_a_shorter_grace_than_the_pods_own_is_told_as_such() -> None:
+    hurried = replace(ended(leaving(HOOKED, grace=1)), own_grace=605)
+    told = found(hurried, before=HOOKED)
+    assert (told.reason, told.text) == ("Deleted", "pod b0-x on node1 was deleted with a grace period of 1 s")
+    assert told.advice == "build again"
+    assert found(replace(hurried, grace=605), before=HOOKED).reason == "Drained"
+
+
 def test_a_forced_deletion_waits_for_no_hook() -> None:
     told = found(leaving(HOOKED, grace=0), before=HOOKED)
     assert (told.reason, told.final) == ("Deleted", False)

@@ -149,7 +149,7 @@ def test_a_holder_is_a_user_a_machine_and_a_process(monkeypatch: pytest.MonkeyPa
 
 def test_a_short_build_leaves_nothing_and_asks_nothing(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
-        keeper = Keeper(cluster, fleet(), the_pod(server))
+        keeper = Keeper(cluster, fleet(), the_pod(server), {})
         await asyncio.sleep(0)
         await keeper.aclose()
         assert server.requests == []
@@ -159,7 +159,7 @@ def test_a_short_build_leaves_nothing_and_asks_nothing(tmp_path: Path) -> None:
 
 def test_a_short_build_counts_as_use_where_unused_builders_are_collected(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
-        await Keeper(cluster, fleet(ttl="1h"), the_pod(server)).aclose()
+        await Keeper(cluster, fleet(ttl="1h"), the_pod(server), {}).aclose()
         assert server.requests == [("patch", "deployments", "b0")]
         assert "buildwright/last-used" in server.objects["deployments", "default", "b0"]["metadata"]["annotations"]
 
@@ -168,7 +168,7 @@ def test_a_short_build_counts_as_use_where_unused_builders_are_collected(tmp_pat
 
 def test_a_build_holds_a_lease_and_its_pod_while_it_runs(tmp_path: Path, hasty: None) -> None:
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
-        keeper = Keeper(cluster, fleet(), the_pod(server))
+        keeper = Keeper(cluster, fleet(), the_pod(server), {})
         await server.until(lambda: label(server))
         assert names(server) == [label(server)]
         (item,) = (item for (kind, *_), item in server.objects.items() if kind == "leases")
@@ -189,7 +189,7 @@ def test_a_build_holds_a_lease_and_its_pod_while_it_runs(tmp_path: Path, hasty: 
 
 def test_a_lease_outlasts_the_protection_that_the_option_drain_bounds(tmp_path: Path, hasty: None) -> None:
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
-        keeper = Keeper(cluster, fleet(drain="300ms"), the_pod(server))
+        keeper = Keeper(cluster, fleet(drain="300ms"), the_pod(server), {})
         await server.until(lambda: label(server))
         await server.until(lambda: label(server) is None)
         assert len(names(server)) == 1
@@ -201,7 +201,7 @@ def test_a_lease_outlasts_the_protection_that_the_option_drain_bounds(tmp_path: 
 
 def test_without_drain_no_pod_is_protected(tmp_path: Path, hasty: None) -> None:
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
-        keeper = Keeper(cluster, fleet(drain="0"), the_pod(server))
+        keeper = Keeper(cluster, fleet(drain="0"), the_pod(server), {})
         await server.called("patch", "leases")
         assert not [request for request in server.requests if request[:2] == ("patch", "pods")]
         await keeper.aclose()
@@ -217,7 +217,7 @@ def test_a_correction_that_fails_does_not_cost_the_protection(
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
         server.clock = lambda: time.time() + 3600
         server.refuse["patch", "leases"] = Refusal(429, "TooManyRequests", "later")
-        keeper = Keeper(cluster, fleet(), the_pod(server))
+        keeper = Keeper(cluster, fleet(), the_pod(server), {})
         await server.until(lambda: label(server))
         server.refuse.clear()
         await keeper.aclose()
@@ -233,7 +233,7 @@ def test_a_client_whose_clock_is_off_protects_its_pod_no_less_and_no_longer(
 
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
         server.clock = lambda: time.time() + ahead
-        keeper = Keeper(cluster, fleet(), the_pod(server))
+        keeper = Keeper(cluster, fleet(), the_pod(server), {})
         # The second time is its own sweep's, which takes the label away where nothing protects the pod.
         await server.until(lambda: server.requests.count(("list", "leases", "")) > 1 and label(server))
         assert label(server) in names(server)
@@ -248,7 +248,7 @@ def test_a_client_whose_clock_is_off_protects_its_pod_no_less_and_no_longer(
 
 def test_the_label_stays_for_the_other_builds_on_the_pod(tmp_path: Path, hasty: None) -> None:
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
-        keepers = [Keeper(cluster, fleet(), the_pod(server)) for _ in range(3)]
+        keepers = [Keeper(cluster, fleet(), the_pod(server), {}) for _ in range(3)]
         await server.until(lambda: len(names(server)) == 3 and label(server))
         await keepers.pop().aclose()
         assert label(server) in names(server)
@@ -261,7 +261,7 @@ def test_the_label_stays_for_the_other_builds_on_the_pod(tmp_path: Path, hasty: 
 
 def test_a_lease_and_a_label_that_someone_took_away_are_made_again(tmp_path: Path, hasty: None) -> None:
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
-        keeper = Keeper(cluster, fleet(), the_pod(server))
+        keeper = Keeper(cluster, fleet(), the_pod(server), {})
         await server.until(lambda: label(server))
         (name,) = names(server)
         server.drop("leases", name)
@@ -281,7 +281,7 @@ def test_a_missing_right_is_gone_without(
 ) -> None:
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
         server.refuse[refused] = Refusal(403, "Forbidden", "no")
-        keeper = Keeper(cluster, fleet(), the_pod(server))
+        keeper = Keeper(cluster, fleet(), the_pod(server), {})
         await server.called("patch", "deployments")
         server.requests.clear()
         await server.until(lambda: len([request for request in server.requests if request[1] == "leases"]) > 3)
@@ -303,7 +303,7 @@ def test_a_server_that_says_nothing_holds_up_no_end(
         async def never(*_: object, **__: object) -> Any:
             await asyncio.Event().wait()
 
-        keeper = Keeper(cluster, fleet(), the_pod(server))
+        keeper = Keeper(cluster, fleet(), the_pod(server), {})
         await server.until(lambda: label(server))
         monkeypatch.setattr(cluster, "delete", never)
         await asyncio.wait_for(keeper.aclose(), 5)
@@ -311,10 +311,41 @@ def test_a_server_that_says_nothing_holds_up_no_end(
     run(tmp_path, scenario)
 
 
+def test_a_lease_that_could_not_be_given_back_goes_with_the_next_attempt(
+    tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        overdue: dict[str, str] = {}
+        keeper = Keeper(cluster, fleet(), the_pod(server), overdue)
+        await server.until(lambda: label(server))
+        (former,) = names(server)
+        server.refuse["delete", "leases"] = Refusal(503, "ServiceUnavailable", "later")
+        await keeper.aclose()
+        assert names(server) == [former]
+        assert overdue == {former: "p"}
+        server.refuse.clear()
+        again = Keeper(cluster, fleet(), the_pod(server), overdue)
+        await server.until(lambda: label(server) not in (None, former) and former not in names(server))
+        await again.aclose()
+        assert (names(server), label(server), overdue) == ([], None, {})
+
+    run(tmp_path, scenario)
+
+
+def test_one_that_is_too_short_for_a_lease_gives_back_the_overdue_too(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        put(server, "former")
+        mark(server, "former")
+        await Keeper(cluster, fleet(), the_pod(server), {"former": "p"}).aclose()
+        assert (names(server), label(server)) == ([], None)
+
+    run(tmp_path, scenario)
+
+
 def test_a_stream_with_a_lease_is_the_same_stream(tmp_path: Path, hasty: None) -> None:
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
         ours, theirs = memory_pair()
-        stream = LeasedStream(ours, Keeper(cluster, fleet(), the_pod(server)))
+        stream = LeasedStream(ours, Keeper(cluster, fleet(), the_pod(server), {}))
         await stream.write(b"there")
         assert await theirs.read() == b"there"
         await theirs.write(b"back")
@@ -358,7 +389,7 @@ def test_what_runs_is_not_swept(tmp_path: Path) -> None:
 def test_the_next_build_sweeps(tmp_path: Path, hasty: None) -> None:
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
         put(server, "dead", age=10 * 365 * 86400)
-        keeper = Keeper(cluster, fleet(), the_pod(server))
+        keeper = Keeper(cluster, fleet(), the_pod(server), {})
         await server.until(lambda: names(server) and "dead" not in names(server))
         await keeper.aclose()
 

@@ -64,8 +64,10 @@ def test_a_kept_claim_belongs_to_nobody_and_says_since_when(tmp_path: Path) -> N
 @pytest.mark.parametrize("allowed", [True, False])
 def test_a_kept_claim_that_is_used_again_is_no_longer_kept(tmp_path: Path, allowed: bool) -> None:
     async def scenario(server: ApiServer, driver: Driver) -> None:
+        control = server.controller
         seen_by_controller(server)
         await driver.remove(keep_state=True)
+        server.controller = control
         if not allowed:
             server.refuse["patch", "persistentvolumeclaims"] = Refusal(403, "Forbidden", "no")
         await driver.start(Sink())

@@ -452,6 +452,7 @@ def test_builds_in_former_pods_are_told_and_not_waited_for(tmp_path: Path) -> No
         await update.plan()
         await update.apply()
         sink = Sink()
+        bed.server.requests.clear()
         async with asyncio.timeout(20):
             following = asyncio.ensure_future(update.follow(sink))
             await bed.server.called("watch", "deployments")

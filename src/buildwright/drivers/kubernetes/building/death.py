@@ -119,11 +119,14 @@ def _leaving(pod: Pod, container: str, *, gone: bool = False) -> Death | None:
         return _out_of_memory(pod, container, code)
     _, cause, message = _disruption(pod)
     reason = _DISRUPTIONS.get(cause, "Deleted")
-    if ended and container in pod.hooked and pod.grace and _used_up(pod, found):
+    hurried = pod.grace is not None and pod.own_grace is not None and pod.grace < pod.own_grace
+    if ended and container in pod.hooked and pod.grace and not hurried and _used_up(pod, found):
         text = f"{name_of(pod)} was {_VERBS[reason]}, and its grace period of {pod.grace} s ended before the build"
         return Death("Drained", text + _quoted(message), exit_code=code, advice="raise the driver option drain")
     final = gone or ended
-    text = f"{name_of(pod)} {'was' if final else 'is being'} {_VERBS[reason]}{_quoted(message)}"
+    text = f"{name_of(pod)} {'was' if final else 'is being'} {_VERBS[reason]}"
+    text += f" with a grace period of {pod.grace} s" if hurried and pod.grace else ""
+    text += _quoted(message)
     return Death(reason, text, exit_code=code, final=final, advice=_advice(reason))
 
 

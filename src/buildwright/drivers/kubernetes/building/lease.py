@@ -153,13 +153,16 @@ async def settle(cluster: Cluster, labels: Mapping[str, str], pod: str, now: flo
 class Keeper:
     """Holds the lease of one build on `pod` from soon after it is made until `aclose`.
 
-    The pod is protected for the option `drain`, the lease is renewed for as long as the build takes.
+    The pod is protected for the option `drain`, the lease is renewed for as long as the build takes. `overdue` maps
+    the leases of builds that are over to the names of their pods: what cannot be given back is put there, and the
+    next that has the same takes it away, as soon as the server is there again.
     """
 
-    def __init__(self, cluster: Cluster, fleet: Fleet, pod: Pod) -> None:
+    def __init__(self, cluster: Cluster, fleet: Fleet, pod: Pod, overdue: dict[str, str]) -> None:
         self._cluster = cluster
         self._fleet = fleet
         self._pod = pod
+        self._overdue = overdue
         self._name = f"{fleet.name[:46].rstrip('.-')}-{secrets.token_hex(8)}"
         self._ahead = 0.0
         self._until = time.time() + fleet.options.drain
@@ -168,13 +171,15 @@ class Keeper:
         self._task = asyncio.create_task(self._keep(), name=f"lease of pod {pod.name}")
 
     async def aclose(self) -> None:
-        """Take lease and label away, within _FAREWELL seconds; what is not, expires."""
+        """Take lease and label away, within _FAREWELL seconds; what is not, is `overdue` or expires."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         used = self._leased or self._fleet.options.ttl
+        if self._leased or self._labelled:
+            self._overdue[self._name] = self._pod.name
         with suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL):
-                await asyncio.gather(self._release(), *([_quietly(self._touch())] if used else []))
+                await asyncio.gather(_quietly(self._give_back()), *([_quietly(self._touch())] if used else []))
 
     async def _keep(self) -> None:
         await asyncio.sleep(DELAY)
@@ -184,6 +189,7 @@ class Keeper:
             left = self._until - self._now()
             if self._touched is None or time.monotonic() - self._touched >= _TOUCH:
                 await _quietly(self._touch())
+            await _quietly(self._give_back())
             if first:
                 await _quietly(sweep(self._cluster, self._fleet.labels, self._now()))
             first = False
@@ -255,11 +261,15 @@ class Keeper:
         annotations = {manifest.LAST_USED: written(self._now())}
         await self._cluster.patch(self._fleet.kind, self._fleet.name, {"metadata": {"annotations": annotations}})
 
-    async def _release(self) -> None:
-        if self._leased:
-            await _quietly(self._cluster.delete(LEASE, self._name))
-        if self._labelled:
-            await _quietly(settle(self._cluster, self._fleet.labels, self._pod.name, self._now()))
+    async def _give_back(self) -> None:
+        for name, pod in list(self._overdue.items()):
+            try:
+                await self._cluster.delete(LEASE, name)
+            except ClusterError as error:
+                if error.retriable:
+                    raise
+            await settle(self._cluster, self._fleet.labels, pod, self._now())
+            self._overdue.pop(name, None)
 
 
 class LeasedStream:

@@ -88,6 +88,8 @@ class _Examiner:
         may_try = _TRYING not in missing
         found = [Pod.read(item) for item in _items(pods.result())]
         state = _state(workload.result() if workload else None, options.managed)
+        if state is not None:
+            found = self._fleet.own(state, found)
         self._result.running = any(pod.ready for pod in found)
         stopped = state is not None and not state.replicas
         make = options.managed and (stopped or not self._result.running)

@@ -56,8 +56,9 @@ class _Waiting:
         self._among = among
         self._made = made
         self._boot = Boot(want, fleet.options, cluster.namespace, made=made, logs=True)
-        self._names: frozenset[str] | None = None
-        """Of the pods; None before they are known."""
+        self._workload: Workload | None = None
+        self._pods: tuple[Pod, ...] | None = None
+        """All that have the labels; None before they are known."""
         self._events: tuple[Object, ...] | None = None
         """All of the namespace as they are now; None while they cannot be followed."""
         self._changed = asyncio.Event()
@@ -118,7 +119,9 @@ class _Waiting:
                             f"node {self._fleet.node.name} was stopped while it started: start it again with "
                             "buildwright inspect --bootstrap"
                         )
+                    self._workload = workload
                     self._boot.feed_workload(workload)
+                    self._feed_pods()
                     if not nudged and workload.pods < workload.replicas:
                         nudged = True
                         await self._nudge(self._fleet.kind, self._fleet.name)
@@ -136,10 +139,17 @@ class _Waiting:
     async def _follow_pods(self) -> None:
         async with aclosing(follow(self._cluster, POD, labels=self._fleet.labels)) as states:
             async for items in states:
-                pods = [Pod.read(item) for item in items]
-                self._names = frozenset(pod.name for pod in pods)
-                self._boot.feed_pods(self._among(pods))
+                self._pods = tuple(map(Pod.read, items))
+                self._feed_pods()
                 self._changed.set()
+
+    def _feed_pods(self) -> None:
+        if self._pods is None:
+            return
+        if not self._fleet.options.managed:
+            self._boot.feed_pods(self._among(self._pods))
+        elif self._workload is not None:
+            self._boot.feed_pods(self._among(self._fleet.own(self._workload, self._pods)))
 
     async def _follow_events(self) -> None:
         with suppress(BuildwrightError):
@@ -155,14 +165,16 @@ class _Waiting:
 
         A namespace may have thousands of others, which are left out before they are read.
         """
-        if self._events is None or self._names is None:
+        if self._events is None or self._pods is None:
             return
         ours = [item for item in self._events if self._concerns(item["involvedObject"].get("name", ""))]
         self._boot.feed_events([Event.read(item) for item in ours])
 
     def _concerns(self, name: str) -> bool:
         """Whether it may be the name of one of our pods, their claims or their workload."""
-        return self._fleet.name in name if self._fleet.options.managed else name in (self._names or ())
+        if self._fleet.options.managed:
+            return self._fleet.name in name
+        return any(pod.name == name for pod in self._pods or ())
 
     async def _look_at_nodes(self) -> None:
         with suppress(BuildwrightError):
