@@ -111,6 +111,41 @@ def test_a_pod_that_there_is_not_is_named_with_those_there_are(tmp_path: Path) -
     run(tmp_path, scenario)
 
 
+def test_a_log_that_cannot_be_read_is_told_and_the_others_are_shown(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, node: Node, heard: Heard) -> None:
+        put(server, node, "a", "one")
+        put(server, node, "b", "two")
+        del server.logs["a"]
+        await logs([node], Wanted(), heard.write, heard.told.append)
+        assert heard.lines == [("b", "two")]
+        (told,) = heard.told
+        assert told.startswith("the log of pod a cannot be read: the cluster refused: ")
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("refused", "words"),
+    [
+        (Refusal(404, "NotFound", 'pods "b" not found'), "pod b has gone"),
+        (Refusal(500, "InternalError", "Get: connection refused"), "the log of pod b cannot be read: .*refused"),
+    ],
+)
+def test_where_no_log_can_be_read_it_fails(tmp_path: Path, refused: Refusal, words: str) -> None:
+    async def scenario(server: ApiServer, node: Node, heard: Heard) -> None:
+        put(server, node, "a", "one")
+        put(server, node, "b", "two")
+        server.refuse["log", "pods"] = refused
+        with pytest.raises(ClusterError, match=words):
+            await logs([node], Wanted(pods=("b",)), heard.write, heard.told.append)
+        assert not heard.told
+        with pytest.raises(ClusterError, match=words):
+            await logs([node], Wanted(), heard.write, heard.told.append)
+        assert len(heard.told) == 1
+
+    run(tmp_path, scenario)
+
+
 def test_following_takes_in_restarts_and_new_pods_from_their_first_line(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, node: Node, heard: Heard) -> None:
         put(server, node, "a", "old", "one")

@@ -14,7 +14,7 @@ from buildwright.drivers.kubernetes.run_log import RunLog
 from buildwright.drivers.kubernetes.startup.words import describe
 from buildwright.drivers.logs import Wanted, Write
 from buildwright.errors import BuilderNotFoundError, BuildwrightError, ClusterError, ConnectError
-from buildwright.kube.api import FORBIDDEN, POD, Cluster
+from buildwright.kube.api import FORBIDDEN, NOT_FOUND, POD, Cluster
 from buildwright.kube.follow import follow as follow_objects
 from buildwright.kube.objects import Container, Pod
 from buildwright.model.node import Node
@@ -27,8 +27,8 @@ async def logs(nodes: Sequence[Node], wanted: Wanted, write: Write, tell: Callab
     """Write the lines of the nodes' daemons, pod by pod, and with `follow` go on until cancelled.
 
     Following takes in pods that come later and daemons that are started again, from their first line on. `tell` hears
-    of what has no log yet. Raises ClusterError, ConnectError, ConfigurationError, and BuilderNotFoundError for a pod
-    that none of the nodes has.
+    of what has no log yet, and of pods whose log cannot be read if that of another can. Raises ClusterError,
+    ConnectError, ConfigurationError, and BuilderNotFoundError for a pod that none of the nodes has.
     """
     async with AsyncExitStack() as stack:
         sources = []
@@ -41,6 +41,7 @@ async def logs(nodes: Sequence[Node], wanted: Wanted, write: Write, tell: Callab
         _check(known, wanted.pods)
         if len(wanted.pods) == 1 or not (wanted.pods or wanted.follow or len(known) > 1):
             write = _nameless(write)
+        outcomes = []
         for fleet, cluster, pods in sources:
             if not pods:
                 tell(f"node {fleet.node.name} has no pods in namespace {cluster.namespace}")
@@ -50,7 +51,8 @@ async def logs(nodes: Sequence[Node], wanted: Wanted, write: Write, tell: Callab
                 if not _has_log(pod):
                     tell(f"pod {pod.name} has no log yet: it {describe(pod)}")
                 elif not wanted.follow:
-                    await _copy(cluster, pod, wanted, write)
+                    outcomes.append(await _copy(cluster, pod, wanted, write))
+        _judge(outcomes, tell)
         if wanted.follow:
             await _together([_Follower(cluster, fleet, wanted, write).run() for fleet, cluster, _ in sources])
 
@@ -119,10 +121,29 @@ class _Follower:
         return next((_run_number(now) for now in map(Pod.read, items) if now.uid == pod.uid), None)
 
 
-async def _copy(cluster: Cluster, pod: Pod, wanted: Wanted, write: Write) -> None:
-    async with aclosing(cluster.logs(pod.name, container_of(pod), tail=wanted.tail)) as lines:
-        async for line in lines:
-            write(pod.name, line)
+async def _copy(cluster: Cluster, pod: Pod, wanted: Wanted, write: Write) -> ClusterError | None:
+    """Write a pod's log; returns why it cannot be read where that may be so for this pod alone."""
+    try:
+        async with aclosing(cluster.logs(pod.name, container_of(pod), tail=wanted.tail)) as lines:
+            async for line in lines:
+                write(pod.name, line)
+    except ClusterError as error:
+        if error.status == FORBIDDEN:
+            raise
+        gone = error.status == NOT_FOUND
+        text = f"pod {pod.name} has gone" if gone else f"the log of pod {pod.name} cannot be read: {error}"
+        return ClusterError(text, status=error.status, reason=error.reason)
+    return None
+
+
+def _judge(outcomes: Sequence[ClusterError | None], tell: Callable[[str], None]) -> None:
+    """Tell of the logs that could not be read; raises the last of these failures when no log could be."""
+    failures = [failure for failure in outcomes if failure is not None]
+    last = failures.pop() if failures and len(failures) == len(outcomes) else None
+    for failure in failures:
+        tell(str(failure))
+    if last is not None:
+        raise last
 
 
 def _nameless(write: Write) -> Write:

@@ -217,6 +217,26 @@ def test_a_pod_that_runs_no_command_is_a_failure(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_a_pod_that_says_nothing_is_told_and_is_of_no_version(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, node: Node) -> None:
+        await make("kubernetes", node).start(Sink())
+        silent = iter((True, False))
+
+        async def answer(stream: ByteStream) -> int:
+            return 1 if next(silent) else await says("v0.29.0")(stream)
+
+        server.exec_handler = answer
+        seen = await doctor.examine(Fleet.of(node))
+        first, second = (found for found in seen.findings if found.topic == "daemons")
+        assert (first.level, second.level) == (Level.WARNING, Level.OK)
+        assert first.text.startswith("no daemon answers in pod b0-")
+        assert "on node node1 (" in first.text
+        assert "kubectl describe node node1" in first.advice
+        assert second.text == "BuildKit v0.29.0 in 1 pod"
+
+    run(tmp_path, scenario, replicas="2")
+
+
 def test_a_cluster_that_is_not_there_is_one_finding(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, node: Node) -> None:
         await server.__aexit__(None, None, None)

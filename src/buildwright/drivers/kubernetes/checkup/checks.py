@@ -243,6 +243,13 @@ def daemon_version(said: str) -> str:
     return f"v{found[1]}" if found else ""
 
 
+def silent(pod: str, node: str, why: str, *, others: bool) -> Finding:
+    """A daemon that gives no answer; `others` do."""
+    level = Level.WARNING if others else Level.FAILED
+    advice = f"kubectl describe node {node} shows whether its kubelet runs, through which pods are reached"
+    return Finding(level, "daemons", f"no daemon answers in pod {pod} on node {node} ({why})", advice)
+
+
 def versions(by_pod: Mapping[str, str]) -> list[Finding]:
     """The daemons' versions; "" stands for one that is not told."""
     if not by_pod:

@@ -219,6 +219,7 @@ class _Examiner:
         async with asyncio.TaskGroup() as group:
             asked = [(pod, group.create_task(_asked(self._slots, self._ask(pod)))) for pod in pods]
         found: list[Finding] = []
+        silent: list[tuple[Pod, BuildwrightError]] = []
         versions: dict[str, str] = {}
         skews: list[float] = []
         for pod, task in asked:
@@ -227,19 +228,22 @@ class _Examiner:
                 versions[pod.name], skew = answer
                 skews += [] if skew is None else [skew]
             elif not (isinstance(answer, ClusterError) and answer.status == FORBIDDEN):
-                found.append(Finding(Level.FAILED, "daemons", f"exec in pod {pod.name}: {answer}"))
+                silent.append((pod, answer))
+        found += [checks.silent(pod.name, pod.node, str(why), others=bool(versions)) for pod, why in silent]
         found += checks.versions(versions)
         if skews:
             found.append(checks.clock("clock of the pods", max(skews, key=abs)))
         return found
 
     async def _ask(self, pod: Pod) -> tuple[str, float | None]:
-        """The daemon's version and by how many seconds its clock is ahead."""
+        """The daemon's version and by how many seconds its clock is ahead; raises an error when it says nothing."""
         from buildwright.kube.exec import output_of
 
         before = time.time()
-        said, _ = await output_of(self._cluster, pod.name, container_of(pod), ("sh", "-c", _ASK))
+        said, end = await output_of(self._cluster, pod.name, container_of(pod), ("sh", "-c", _ASK))
         middle = (before + time.time()) / 2
+        if not said:
+            raise ConnectError(" ".join(end.message.split()) or "it says nothing")
         first, _, rest = said.decode("utf-8", "replace").partition("\n")
         return checks.daemon_version(rest), float(first) + 0.5 - middle if first.strip().isdigit() else None
 
