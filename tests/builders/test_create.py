@@ -8,6 +8,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -284,11 +285,31 @@ def test_the_same_builder_may_be_created_again_and_no_other(tmp_path: Path) -> N
         ({"daemon_flags": "--trace"}, r"buildkitd-flags: --debug .* -> --trace"),
         ({"platforms": ["linux/arm64"]}, r"platform: none -> linux/arm64"),
         ({"driver": ""}, r"add --append"),
+        (
+            {"driver_opts": ["namespace=ci"]},
+            r'namespace: none -> ci.*: remove it with "buildwright rm k" \("buildwright rm --keep-daemon k"',
+        ),
     ):
         with pytest.raises(UsageError, match=words) as caught:
             made(tmp_path, **{**same, **other})
         assert "hunter" not in str(caught.value)
     assert in_store(tmp_path, lambda transaction: transaction.get("k")) == first
+
+
+def test_a_builder_that_update_cannot_move_is_to_be_removed_or_called_otherwise(tmp_path: Path) -> None:
+    made(tmp_path, name="k", driver="kubernetes")
+    made(tmp_path, name="n", driver="kubernetes", node="arm")
+    environ = {"HOME": str(tmp_path)}
+    (tmp_path / ".kube" / "config").write_text(NO_CLUSTER.replace('"namespace": "ci"', '"namespace": "other"'))
+    for name, words in (
+        ("k", r'\(another kubeconfig, context or namespace\): remove it with "buildwright rm k"'),
+        ("n", r"\(no node n0\): choose another --name, or add --append"),
+    ):
+        asked = CreateOptions(name=name, driver="kubernetes")
+        work = partial(create, contexts=docker_contexts.read(environ), environ=environ, options=asked)
+        with pytest.raises(UsageError, match=words) as caught:
+            in_store(tmp_path, work)
+        assert "buildwright update" not in str(caught.value)
 
 
 def test_the_same_builder_beside_nodes_that_were_added_is_the_same(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pytest
 from hypothesis import given
@@ -43,6 +44,18 @@ def test_what_buildx_refuses_is_refused(line: str) -> None:
 def test_an_error_says_where_it_is() -> None:
     with pytest.raises(ValueError, match=r"^column 14: "):
         csvvalue.fields('nodeselector="a=b"')
+
+
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ('replicas=2,nodeselector="a=b,c=d"', 'quote the pair as a whole: "nodeselector=..."'),
+        ('affinity={"a":1}', 'write "key={""a"":1,""b"":2}"'),
+    ],
+)
+def test_an_error_says_how_the_quotes_are_meant(line: str, advice: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(advice)):
+        csvvalue.fields(line)
 
 
 @given(st.lists(st.text(), min_size=1))

@@ -11,7 +11,7 @@ from buildwright.builders import change, daemon_config, daemon_flags, endpoint, 
 from buildwright.builders.change import NodeChange
 from buildwright.builders.docker_contexts import DEFAULT, DockerContexts
 from buildwright.builders.open import check_driver, driver_for
-from buildwright.builders.record import GroupRecord
+from buildwright.builders.record import GroupRecord, NodeRecord
 from buildwright.builders.store import Transaction
 from buildwright.errors import BuilderNotFoundError, BuildwrightError, UsageError
 from buildwright.model import csvvalue
@@ -225,17 +225,35 @@ def _check_same(before: GroupRecord, asked: GroupRecord) -> None:
     """Several jobs may make one builder; raises UsageError when they want different ones."""
     (node,) = asked.nodes
     at = change.find(before, node.name)
+    name, append = before.name, "add --append for another node"
     if at is None:
         differences: tuple[str, ...] = (f"no node {node.name}",)
+        advice = f"choose another --name, or {append}"
     else:
-        differences = change.differences(before.nodes[at], node)
-        if not endpoint.alike(before.nodes[at].endpoint, node.endpoint):
+        known = before.nodes[at]
+        differences = change.differences(known, node)
+        advice = f'change it with "buildwright update {name}", or {append}'
+        moves = not endpoint.alike(known.endpoint, node.endpoint)
+        if moves:
             differences = (*differences, "another kubeconfig, context or namespace")
+        if moves or not _updatable(before.driver, known, node):
+            advice = (
+                f'remove it with "buildwright rm {name}" ("buildwright rm --keep-daemon {name}" forgets it where its '
+                f"cluster is gone), choose another --name, or {append}"
+            )
     if differences:
-        raise UsageError(
-            f'builder "{before.name}" exists and is not the one asked for ({"; ".join(differences)}): change it with '
-            f'"buildwright update {before.name}", or add --append for another node'
-        )
+        raise UsageError(f'builder "{name}" exists and is not the one asked for ({"; ".join(differences)}): {advice}')
+
+
+def _updatable(driver: str, before: NodeRecord, after: NodeRecord) -> bool:
+    """Whether `update` takes such a change, as far as that can be known without the cluster."""
+    from buildwright.drivers.table import update
+
+    try:
+        update(driver, before.node(), after.node())
+    except UsageError:
+        return False
+    return True
 
 
 def _change(

@@ -52,11 +52,12 @@ def boolean(option: str, value: str) -> bool:
     raise malformed(option, value, "write true or false")
 
 
-def integer(option: str, value: str, *, least: int = 0) -> int:
-    """A decimal that fits in 32 bits."""
-    if re.fullmatch(r"[+-]?\d+", value, re.ASCII) and least <= int(value) < 1 << 31:
-        return int(value)
-    raise malformed(option, value, f"write a whole number of at least {least}")
+def integer(option: str, value: str, *, least: int, most: int) -> int:
+    if not re.fullmatch(r"[+-]?\d+", value, re.ASCII) or int(value) < least:
+        raise malformed(option, value, f"write a whole number of at least {least}")
+    if int(value) > most:
+        raise malformed(option, value, f"write at most {most}")
+    return int(value)
 
 
 def duration(option: str, value: str) -> float:

@@ -28,7 +28,9 @@ def fields(line: str) -> tuple[str, ...]:
             end = line.find(",", at)
             field = line[at:] if end < 0 else line[at:end]
             if '"' in field:
-                raise ValueError(f"column {at + field.index(chr(34)) + 1}: {_BARE}")
+                key, _, rest = field.partition("=")
+                right = f'quote the pair as a whole: "{key}=..."' if rest.startswith('"') else _BARE
+                raise ValueError(f"column {at + field.index(chr(34)) + 1}: {right}")
             at += len(field)
         found.append(field)
         if at == len(line):

@@ -124,6 +124,9 @@ def test_the_rootless_image_is_for_rootless_builders_only(given_: dict[str, str]
         ("labels", "-x=y"),
         ("annotations", "buildx.docker.com/platform=linux/amd64"),
         ("tolerations", "key"),
+        ("tolerations", ""),
+        ("tolerations", ","),
+        ("tolerations", "key=k;"),
         ("tolerations", "key=a,colour=red"),
         ("tolerations", "key=a,effect=Never"),
         ("tolerations", "key=a,operator=In"),
@@ -156,6 +159,17 @@ def test_a_wrong_value_is_refused_with_its_option(option: str, value: str) -> No
         parse({option: value})
     assert caught.value.option == option
     assert option in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["key=k,value=v,", "key=k,,value=v", ",key=k,value=v"])
+def test_a_toleration_has_no_empty_parts(text: str) -> None:
+    assert parse({"tolerations": text}).tolerations == ({"key": "k", "value": "v"},)
+
+
+@pytest.mark.parametrize(("value", "words"), [("99999999999", "at most 1000"), ("0", "at least 1")])
+def test_the_bound_that_a_number_exceeds_is_named(value: str, words: str) -> None:
+    with pytest.raises(DriverOptionError, match=words):
+        parse({"replicas": value})
 
 
 @pytest.mark.parametrize("value", ['["hunter2"]', '"hunter2', '{"kind": "hunter2"}'])

@@ -195,13 +195,6 @@ def _size(option: str, value: str) -> str:
     return value
 
 
-def _replicas(option: str, value: str) -> int:
-    number = values.integer(option, value, least=1)
-    if number > _MOST_REPLICAS:
-        raise values.malformed(option, value, f"write at most {_MOST_REPLICAS}")
-    return number
-
-
 def _image(option: str, value: str) -> str:
     try:
         return check_reference(value) if value else value
@@ -271,7 +264,10 @@ _Reader = Callable[[str, str], object]
 _READERS: Mapping[str, tuple[str, _Reader]] = {
     "image": ("image", _image),
     "namespace": ("namespace", _namespace),
-    "replicas": ("replicas", _replicas),
+    "replicas": (
+        "replicas",
+        lambda option, value: values.integer(option, value, least=1, most=_MOST_REPLICAS),
+    ),
     "timeout": ("timeout", values.duration),
     "nodeselector": ("node_selector", placement.labels),
     "annotations": ("annotations", placement.own_annotations),

@@ -55,7 +55,8 @@ def tolerations(option: str, value: str) -> tuple[Mapping[str, str | int], ...]:
 
 def _toleration(option: str, value: str, item: str) -> Mapping[str, str | int]:
     found: dict[str, str | int] = {}
-    for pair in item.split(","):
+    # buildx skips empty parts too, so that a comma too many does no harm.
+    for pair in filter(None, item.split(",")):
         key, separator, content = pair.partition("=")
         if not separator or "=" in content or key not in ("key", "operator", "value", "effect", "tolerationSeconds"):
             raise values.malformed(
