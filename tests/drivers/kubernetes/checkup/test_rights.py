@@ -98,6 +98,13 @@ def test_every_optional_rule_says_what_is_lost_without_it() -> None:
     assert "# Without: pods are read every second instead." in text
 
 
+def test_leases_that_cannot_be_deleted_do_not_keep_builds_from_being_protected() -> None:
+    of_user = of_role(Role.USER, rights(Fleet.of(node())))
+    found = {right.verb: right.without for right in of_user if right.resource == "leases"}
+    assert "stop and rm" in found["delete"]
+    assert "a drain or an eviction" in found["create"]
+
+
 def test_what_only_the_whole_cluster_can_give_is_a_comment_that_is_yaml() -> None:
     nodes = [node(), Node(name="kube1", endpoint="", driver_opts={"namespace": "arm"})]
     text = role.for_nodes(nodes, Role.USER)

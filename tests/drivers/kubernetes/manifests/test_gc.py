@@ -63,6 +63,24 @@ def test_a_configuration_without_a_real_cap_is_doubted(text: str, options: dict[
 
 
 @pytest.mark.parametrize(
+    ("options", "filled"),
+    [(CLAIMED, "fills the 10GiB of persistent-volume-claim"), ({}, "fills the disk of its node")],
+)
+def test_what_a_cache_without_collection_fills_is_told_whatever_turns_it_off(
+    options: dict[str, str], filled: str
+) -> None:
+    (said,) = doubts(given("[worker.oci]\ngc = false\n"), parse(options))
+    assert filled in said
+    assert "leave gc = false out, and set maxUsedSpace" in said
+    off = Node(name="kb0", endpoint="", flags=("--oci-worker-gc=false",))
+    (said,) = doubts(off, parse(options))
+    assert filled in said
+    assert "--oci-worker-gc=false" in said
+    on = Node(name="kb0", endpoint="", flags=("--oci-worker-gc=false", "--oci-worker-gc=true"))
+    assert doubts(on, parse(options)) == ()
+
+
+@pytest.mark.parametrize(
     ("text", "options"),
     [
         ("debug = true\n", {}),

@@ -185,7 +185,7 @@ def test_the_summary_says_for_each_pod_what_it_waits_for() -> None:
         (Pod(name="a", phase="Running", terminating=True), "is being deleted"),
         (
             Pod(name="a", phase="Running", node="n", containers=(Container(name="buildkitd", exit_code=137),)),
-            "ended with exit code 137",
+            "is without container buildkitd, which ended with exit code 137",
         ),
     ],
 )

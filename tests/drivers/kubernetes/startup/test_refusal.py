@@ -34,6 +34,18 @@ CLAIM = "persistent-volume-claim.requests.storage"
             f"lower the driver option {CLAIM}, or have the quota q raised",
         ),
         (
+            'persistentvolumeclaims "c" is forbidden: exceeded quota: q, requested: persistentvolumeclaims=1, used:',
+            "free some, or have the quota q raised",
+        ),
+        (
+            'configmaps "b" is forbidden: exceeded quota: q, requested: count/configmaps=1, used: count/configmaps=1',
+            "free some, or have the quota q raised",
+        ),
+        (
+            'pods "b" is forbidden: exceeded quota: q, requested: requests.example.com/gpu=1, used: x=0',
+            "free some, lower the driver option replicas, or have the quota q raised",
+        ),
+        (
             'pods "b-x" is forbidden: violates PodSecurity "baseline:latest": privileged (container "buildkitd")',
             "kubectl label --overwrite namespace ci pod-security.kubernetes.io/enforce=privileged",
         ),

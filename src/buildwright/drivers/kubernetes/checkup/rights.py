@@ -96,8 +96,10 @@ def _build(fleet: Fleet) -> Iterator[Right]:
     yield from _of(user, POD, "watch", without="pods are read every second instead")
     yield from _on(user, "pods/log", "get", without="there are no logs of daemons, nor the last words of a lost one")
     without = "a drain or an eviction does not wait for a build, and gc does not see that it runs"
-    yield from _of(user, LEASE, "create", "patch", "delete", without=without)
+    yield from _of(user, LEASE, "create", "patch", without=without)
     yield from _of(user, POD, "patch", without=without)
+    without = "stop and rm take a build that has ended for one that runs, for up to a minute"
+    yield from _of(user, LEASE, "delete", without=without)
     without = "loadbalance=affinity does not see which pods are busy, and what killed clients leave stays for a while"
     yield from _of(user, LEASE, "list", without=without)
     if fleet.options.managed:

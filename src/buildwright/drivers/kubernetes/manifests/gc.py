@@ -73,6 +73,11 @@ def policy(node: Node, options: Options) -> bytes | None:
 
 def doubts(node: Node, options: Options) -> tuple[str, ...]:
     """Sentences about a given configuration under which the cache may outgrow its space."""
+    space = bound(options)
+    filled = f"the {size.write(space.size)} of {space.option}" if space else "the disk of its node"
+    endless = f"turns garbage collection off, so the cache grows until it fills {filled}"
+    if flag := _turned_off(node):
+        return (f"the daemon's flag {flag} {endless}: leave it out",)
     try:
         worker = tomllib.loads(node.files.get(CONFIG_FILE, b"").decode()).get("worker", {}).get("oci", {})
         worker = worker if CONFIG_FILE in node.files else None
@@ -80,23 +85,27 @@ def doubts(node: Node, options: Options) -> tuple[str, ...]:
         return ()
     if not isinstance(worker, dict):
         return ()
-    space = bound(options)
     advice = f"set maxUsedSpace = '{space.most}' in [worker.oci]" if space else "set maxUsedSpace in [worker.oci]"
     if worker.get("gc") is False:
-        return (f"the given {CONFIG_FILE} turns garbage collection off, so the cache grows until it fills: {advice}",)
+        return (f"the given {CONFIG_FILE} {endless}: leave gc = false out, and {advice}",)
     caps = _caps(worker)
     if caps is None:
         return (f"the given {CONFIG_FILE} has garbage collection rules, but none that bounds the cache: {advice}",)
     if space is None:
         return ()
-    what = f"the {size.write(space.size)} of {space.option}"
     if not caps:
         return (
-            () if _detected(space) else (f"the given {CONFIG_FILE} does not keep the cache below {what}: {advice}",)
+            () if _detected(space) else (f"the given {CONFIG_FILE} does not keep the cache below {filled}: {advice}",)
         )
     if any(_too_much(cap, space) for cap in caps):
-        return (f"the given {CONFIG_FILE} lets the cache grow beyond {what}: {advice}",)
+        return (f"the given {CONFIG_FILE} lets the cache grow beyond {filled}: {advice}",)
     return ()
+
+
+def _turned_off(node: Node) -> str:
+    """The flag that turns garbage collection off, whatever a configuration says; "" when none does."""
+    said = [flag for flag in node.flags if flag.startswith("--oci-worker-gc=")]
+    return said[-1] if said and said[-1].partition("=")[2].lower() in ("0", "f", "false") else ""
 
 
 def _caps(worker: Mapping[str, Any]) -> list[object] | None:

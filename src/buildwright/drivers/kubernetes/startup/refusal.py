@@ -24,7 +24,8 @@ _MAY_PASS = re.compile(
 _RESOURCE = re.compile(r"\b(?:(?:requests|limits)\.)?(?:cpu|memory|ephemeral-storage)\b")
 _RANGED = re.compile(r"(?:maximum|minimum) (\S+) (?:usage|limit)|([\w.-]+) max limit to request ratio")
 """What a LimitRange finds, of which it may list several."""
-_STORAGE = re.compile(r"requests\.storage|persistentvolumeclaims|storageclass\.storage\.k8s\.io")
+_PER_POD = re.compile(r"\bpods=|\b(?:requests|limits)\.")
+"""What fewer pods need less of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,13 @@ def _must_specify(found: re.Match[str], options: Options, namespace: str) -> str
 
 def _exceeded(found: re.Match[str], options: Options, namespace: str) -> str:
     asked = found[2]
-    if _STORAGE.search(asked):
+    if "requests.storage=" in asked:
         return f"lower the driver option {CLAIM}, or have the quota {found[1]} raised"
     names = dict.fromkeys(_option(name) for name in _RESOURCE.findall(asked))
     if names:
         return f"lower the driver options {', '.join(names)} or replicas, or have the quota {found[1]} raised"
-    return f"free some, lower the driver option replicas, or have the quota {found[1]} raised"
+    fewer = "lower the driver option replicas, " if _PER_POD.search(asked) else ""
+    return f"free some, {fewer}or have the quota {found[1]} raised"
 
 
 def _security_level(found: re.Match[str], options: Options, namespace: str) -> str:

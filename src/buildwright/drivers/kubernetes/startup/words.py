@@ -40,7 +40,8 @@ def describe(pod: Pod) -> str:
             message = f": {flat(container.message)}" if container.message else ""
             return f"waits on {pod.node} ({container.waiting}{message})"
         if container.exit_code is not None and not (container.init and container.exit_code == 0):
-            return f"has container {container.name} ended with {ended(container.exit_code, container.ended)}"
+            now = ended(container.exit_code, container.ended)
+            return f"is without container {container.name}, which ended with {now}"
     if any(container.init and container.exit_code is None and not container.waiting for container in pod.containers):
         return f"prepares on {pod.node}"
     if pod.phase == "Running":
