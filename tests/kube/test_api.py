@@ -272,14 +272,35 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
         ('User "u" cannot create resource "pods/exec" in API group "" in the namespace "n"', "user"),
         ('User "u" cannot get resource "deployments" in API group "apps" in the namespace "n"', "user"),
         ('User "u" cannot delete resource "deployments" in API group "apps" in the namespace "n"', "admin"),
-        ('User "u" cannot list resource "configmaps" in API group "" in the namespace "n"', "admin"),
     ],
 )
 def test_a_missing_right_names_the_role_that_has_it(tmp_path: Path, message: str, role: str) -> None:
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
         server.refuse["list", "pods"] = Refusal(403, "Forbidden", message)
-        with pytest.raises(ClusterError, match=f"doctor --rbac {role} prints"):
+        with pytest.raises(ClusterError, match=f"doctor --rbac {role} prints$"):
             await cluster.list(POD)
+
+    run(tmp_path, scenario)
+
+
+def test_a_missing_right_that_only_some_builders_need_is_told_as_such() -> None:
+    said = 'secrets is forbidden: User "u" cannot list resource "secrets" in API group "" in the namespace "n"'
+    error = failure.refusal(CONFIG, 403, "Forbidden", said)
+    assert str(error).endswith("which buildwright doctor --rbac admin prints for a builder that has secrets")
+
+
+def test_who_is_anonymous_is_to_log_in_and_needs_no_role() -> None:
+    said = 'pods is forbidden: User "system:anonymous" cannot list resource "pods" in API group ""'
+    told = str(failure.refusal(CONFIG, 403, "Forbidden", said))
+    assert "Role" not in told
+    assert told.endswith('log in to the cluster, or check those of the user of context "c" of k')
+
+
+def test_what_is_no_api_server_is_told_with_who_named_it(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        told = str(failure.refusal(cluster.config, 404, "", ""))
+        assert "answered with HTTP status 404 and no Kubernetes status: check that the cluster is up" in told
+        assert f'and that context "fake" of {cluster.config.origin} has the address of its API server' in told
 
     run(tmp_path, scenario)
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from buildwright.kube.config import ClusterConfig
 
 _DENIED = re.compile(r' cannot (\w+) resource "([^"]+)"')
+_ANONYMOUS = 'User "system:anonymous"'
+_OF_SOME = ("configmaps", "secrets", "persistentvolumeclaims", "poddisruptionbudgets")
 _NAMESPACE = re.compile(r'namespaces "([^"]+)" not found')
 _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _LONGEST = 30.0
@@ -34,17 +36,25 @@ def refusal(config: ClusterConfig, status: int, reason: str, message: str, *, re
     said = " ".join(message.split()).rstrip(".")
     if status == 401:
         text = f"{config.server} does not accept {_user(config)}: log in to the cluster again"
+    elif status == 403 and _ANONYMOUS in said:
+        text = (
+            f"the cluster refused: {said}; no credentials were shown that it accepts: log in to the cluster, or "
+            f"check those of {_user(config)}"
+        )
     elif status == 403 and (denied := _DENIED.search(said)):
         text = (
             f"the cluster refused: {said}; ask its administrator for a Role that allows this, which buildwright "
-            f"doctor --rbac {_role(denied[1], denied[2])} prints"
+            f"doctor --rbac {_role(denied[1], denied[2])} prints{_for_whom(denied[2])}"
         )
     elif status == 404 and (absent := _NAMESPACE.match(said)):
         text = f"the cluster refused: {said}; create it with kubectl create namespace {absent[1]}"
     elif said:
         text = f"the cluster refused: {said}"
     else:
-        text = f"{config.server} answered with HTTP status {status} and no Kubernetes status"
+        text = (
+            f"{config.server} answered with HTTP status {status} and no Kubernetes status: check that the cluster is "
+            f"up and that {context_of(config)} has the address of its API server"
+        )
     seconds = min(float(retry_after), _LONGEST) if _SECONDS.fullmatch(retry_after) else 0.0
     return ClusterError(text, status=status, reason=reason, retry_after=seconds)
 
@@ -53,6 +63,11 @@ def _role(verb: str, resource: str) -> str:
     """Who needs that: the `user` of a builder, or the `admin` who makes and removes it."""
     of_builds = resource.partition("/")[0] in ("pods", "leases", "events")
     return "user" if of_builds or (verb == "get" and resource in ("deployments", "statefulsets")) else "admin"
+
+
+def _for_whom(resource: str) -> str:
+    """Not all builders have these, and a Role is only for what one has."""
+    return f" for a builder that has {resource}" if resource in _OF_SOME else ""
 
 
 def unreachable(config: ClusterConfig, error: BaseException) -> BuildwrightError:
