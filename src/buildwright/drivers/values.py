@@ -53,7 +53,7 @@ def boolean(option: str, value: str) -> bool:
 
 
 def integer(option: str, value: str, *, least: int, most: int) -> int:
-    if not re.fullmatch(r"[+-]?\d+", value, re.ASCII) or int(value) < least:
+    if not re.fullmatch(r"[+-]?\d{1,99}", value, re.ASCII) or int(value) < least:
         raise malformed(option, value, f"write a whole number of at least {least}")
     if int(value) > most:
         raise malformed(option, value, f"write at most {most}")

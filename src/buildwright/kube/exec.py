@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PING_INTERVAL = 15.0
 SILENCE = 30.0
 READ_AHEAD = 1 << 20
+UNREACHED = "error sending request"
+"""How a command ends when the API server could not connect to the node's kubelet (client-go, transport/spdy)."""
 _CLOSE_TIMEOUT = 0.5
 
 

@@ -342,6 +342,18 @@ def test_one_that_is_too_short_for_a_lease_gives_back_the_overdue_too(tmp_path: 
     run(tmp_path, scenario)
 
 
+def test_who_may_not_delete_leases_frees_the_pods_of_killed_clients(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        put(server, "killed", age=600.0)
+        mark(server, "killed")
+        server.refuse["delete", "leases"] = Refusal(403, "Forbidden", "no")
+        with pytest.raises(ClusterError):
+            await sweep(cluster, LABELS, NOW)
+        assert label(server) is None
+
+    run(tmp_path, scenario)
+
+
 def test_a_stream_with_a_lease_is_the_same_stream(tmp_path: Path, hasty: None) -> None:
     async def scenario(server: ApiServer, cluster: Cluster) -> None:
         ours, theirs = memory_pair()

@@ -15,6 +15,8 @@ from buildwright.drivers.kubernetes.checkup import doctor
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.table import make
 from buildwright.errors import ConnectError
+from buildwright.kube import exec as pod_exec
+from buildwright.kube.frames import ExecEnd
 from buildwright.model.finding import Finding, Level
 from buildwright.model.node import Node
 from buildwright.testing.drivers import Sink
@@ -217,15 +219,18 @@ def test_a_pod_that_runs_no_command_is_a_failure(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
-def test_a_pod_that_says_nothing_is_told_and_is_of_no_version(tmp_path: Path) -> None:
-    async def scenario(server: ApiServer, node: Node) -> None:
+def test_a_pod_whose_node_does_not_answer_is_told_and_is_of_no_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = iter((b"", b"1\nbuildkitd github.com/moby/buildkit v0.29.0 abc"))
+
+    async def output_of(*_: object) -> tuple[bytes, ExecEnd]:
+        said = next(outputs)
+        return said, ExecEnd(success=bool(said), message="" if said else "error sending request: refused")
+
+    async def scenario(_server: ApiServer, node: Node) -> None:
         await make("kubernetes", node).start(Sink())
-        silent = iter((True, False))
-
-        async def answer(stream: ByteStream) -> int:
-            return 1 if next(silent) else await says("v0.29.0")(stream)
-
-        server.exec_handler = answer
+        monkeypatch.setattr(pod_exec, "output_of", output_of)
         seen = await doctor.examine(Fleet.of(node))
         first, second = (found for found in seen.findings if found.topic == "daemons")
         assert (first.level, second.level) == (Level.WARNING, Level.OK)

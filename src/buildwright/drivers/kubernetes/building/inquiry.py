@@ -16,8 +16,6 @@ GRACE = 0.5
 
 _UNASKED = (401, 429)
 """What an API server answers by itself, before it asks a kubelet."""
-_UNREACHED = "error sending request"
-"""How an API server says that it could not connect to a kubelet (client-go, transport/spdy)."""
 
 
 class Answer(Enum):
@@ -73,7 +71,7 @@ async def _runs_commands(cluster: Cluster, pod: Pod, container: str) -> bool | N
     """For who may not read logs. Whatever becomes of the command, a node that says so lives."""
     try:
         _, end = await pod_exec.output_of(cluster, pod.name, container, ("true",))
-        return _UNREACHED not in end.message
+        return pod_exec.UNREACHED not in end.message
     except ClusterError as error:
         return _speaks_for_the_node(error)
     except BuildwrightError:

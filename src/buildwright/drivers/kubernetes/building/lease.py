@@ -111,13 +111,13 @@ async def sweep(cluster: Cluster, labels: Mapping[str, str], now: float) -> list
     `labels` are those of the workload's pods, `now` is the time in seconds. Returns the leases that stay.
     """
     found = await leases(cluster, labels)
-    for lease in found:
-        if not lease.valid(now):
-            await cluster.delete(LEASE, lease.name)
     pods, _ = await cluster.list(POD, labels=labels)
     for pod in pods:
         if drain.LEASE in (pod["metadata"].get("labels") or {}):
             await settle(cluster, labels, pod["metadata"]["name"], now)
+    for lease in found:
+        if not lease.valid(now):
+            await cluster.delete(LEASE, lease.name)
     return [lease for lease in found if lease.valid(now)]
 
 

@@ -236,14 +236,14 @@ class _Examiner:
         return found
 
     async def _ask(self, pod: Pod) -> tuple[str, float | None]:
-        """The daemon's version and by how many seconds its clock is ahead; raises an error when it says nothing."""
-        from buildwright.kube.exec import output_of
+        """The daemon's version and by how many seconds its clock is ahead. Raises ConnectError and ClusterError."""
+        from buildwright.kube.exec import UNREACHED, output_of
 
         before = time.time()
         said, end = await output_of(self._cluster, pod.name, container_of(pod), ("sh", "-c", _ASK))
         middle = (before + time.time()) / 2
-        if not said:
-            raise ConnectError(" ".join(end.message.split()) or "it says nothing")
+        if not said and UNREACHED in end.message:
+            raise ConnectError(" ".join(end.message.split()))
         first, _, rest = said.decode("utf-8", "replace").partition("\n")
         return checks.daemon_version(rest), float(first) + 0.5 - middle if first.strip().isdigit() else None
 
