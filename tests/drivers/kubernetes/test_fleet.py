@@ -78,9 +78,10 @@ def test_all_are_waited_for_when_none_is_ready() -> None:
     assert names(losses.whole([pod("a", ready=False), pod("b", ready=False)])) == ["a", "b"]
 
 
-def made(name: str, controller: str, *, at: float = 100.0, uid: str = "rs") -> Pod:
-    kind = "ReplicaSet" if uid == "rs" else "StatefulSet"
-    return replace(pod(name), created=at, controller=Controller(kind=kind, name=controller, uid=uid))
+def made(name: str, controller: str, *, at: float = 100.0, uid: str = "") -> Pod:
+    """By the ReplicaSet of this name, or by what has this `uid`."""
+    kind = "StatefulSet" if uid else "ReplicaSet"
+    return replace(pod(name), created=at, controller=Controller(kind=kind, name=controller, uid=uid or controller))
 
 
 def own(pods: list[Pod], *, counted: int, claim: str = "") -> list[str]:
@@ -102,7 +103,12 @@ def test_pods_of_a_former_workload_of_the_name_are_not_of_the_present_one() -> N
 
 
 def test_pods_that_a_deployment_has_taken_over_are_its_own() -> None:
-    assert own([made("former", "b0-1", at=99.0), made("new", "b0-1", at=101.0)], counted=2) == ["former", "new"]
+    former = made("former", "b0-1", at=99.0)
+    assert own([former], counted=1) == ["former"]
+    assert own([former, made("new", "b0-1", at=101.0)], counted=1) == ["former", "new"]
+    for gone in ({"terminating": True}, {"phase": "Failed"}):
+        leaving = replace(made("leaving", "b0-2"), **gone)
+        assert own([former, leaving, made("new", "b0-2")], counted=2) == ["former", "leaving", "new"]
 
 
 def test_the_pods_of_a_stateful_set_name_it() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from buildwright.drivers.kubernetes.manifests import manifest
 from buildwright.drivers.kubernetes.name import builder_of, object_name
 from buildwright.drivers.kubernetes.options import Options, parse
-from buildwright.kube.api import DEPLOYMENT, STATEFUL_SET, Kind
+from buildwright.kube.api import DEPLOYMENT, STATEFUL_SET, Kind, Object
 from buildwright.kube.objects import Pod, Workload
 from buildwright.model.node import Node
 
@@ -45,8 +45,9 @@ class Fleet:
         """Those of `pods`, which all have the labels, that are the workload's.
 
         Others may have its labels too: pods of a workload of this name that was removed, for as long as the cluster
-        takes to follow it, and whatever somebody has labelled so. A Deployment's pods name only their ReplicaSet, and
-        those that it took over are older than itself: they count when it says that it has more than the younger ones.
+        takes to follow it, and whatever somebody has labelled so. A Deployment's pods name only their ReplicaSet. One
+        that it took over has pods older than itself: they count with a younger one of that ReplicaSet, or when the
+        Deployment says that it has more pods than were found else.
         """
         if self.kind is STATEFUL_SET:
             return [pod for pod in pods if pod.controller.uid == workload.uid]
@@ -55,8 +56,18 @@ class Fleet:
             for pod in pods
             if pod.controller.kind == "ReplicaSet" and pod.controller.name.rpartition("-")[0] == self.name
         ]
-        younger = [pod for pod in called if pod.created >= workload.created]
-        return younger if len(younger) >= workload.pods else called
+        younger = {pod.controller.uid for pod in called if pod.created >= workload.created}
+        own = [pod for pod in called if pod.controller.uid in younger]
+        # As a ReplicaSet counts them.
+        active = [pod for pod in own if not pod.terminating and pod.phase not in ("Failed", "Succeeded")]
+        return own if len(active) >= workload.pods else called
+
+    def other_maker(self, item: Object | None) -> str:
+        """The builder that has made an object if that is another one, "" where nobody says so."""
+        marked = item["metadata"].get("labels") or {} if item else {}
+        made_by = str(marked.get(manifest.BUILDER) or "") if marked.get(manifest.MANAGED_BY) == "buildwright" else ""
+        ours = manifest.marks(self.name, self.node, self.options).get(manifest.BUILDER)
+        return made_by if made_by != ours else ""
 
 
 @dataclass(slots=True)

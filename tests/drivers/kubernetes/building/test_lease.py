@@ -24,8 +24,8 @@ from buildwright.drivers.kubernetes.building.lease import (
 )
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.manifests import drain
-from buildwright.errors import ClusterError
-from buildwright.kube.api import Cluster
+from buildwright.errors import ClusterError, ConnectError
+from buildwright.kube.api import Cluster, Kind
 from buildwright.kube.config import load
 from buildwright.kube.objects import Pod
 from buildwright.model.node import Node
@@ -328,6 +328,46 @@ def test_a_lease_that_could_not_be_given_back_goes_with_the_next_attempt(
         await server.until(lambda: label(server) not in (None, former) and former not in names(server))
         await again.aclose()
         assert (names(server), label(server), overdue) == ([], None, {})
+
+    run(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("refused", [("list", "leases"), ("delete", "leases")])
+def test_who_has_not_all_rights_leaves_no_label_and_no_lease_of_the_next(
+    tmp_path: Path, hasty: None, refused: tuple[str, str]
+) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        server.refuse[refused] = Refusal(403, "Forbidden", "no")
+        overdue: dict[str, str] = {}
+        for _ in range(2):
+            keeper = Keeper(cluster, fleet(), the_pod(server), overdue)
+            await server.until(lambda: label(server))
+            await keeper.aclose()
+            assert (label(server), overdue) == (None, {})
+            assert not names(server) or refused[0] == "delete"
+            left = [Lease.read(item) for (kind, *_), item in server.objects.items() if kind == "leases"]
+            assert not any(held.valid(time.time() + 3) for held in left)
+
+    run(tmp_path, scenario)
+
+
+def test_one_that_cannot_be_given_back_holds_up_no_other(
+    tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(server: ApiServer, cluster: Cluster) -> None:
+        overdue = {"former": "p"}
+        keeper = Keeper(cluster, fleet(), the_pod(server), overdue)
+        await server.until(lambda: names(server))
+        delete = cluster.delete
+
+        async def failing(kind: Kind, name: str) -> bool:
+            if name == "former":
+                raise ConnectError("away")
+            return await delete(kind, name)
+
+        monkeypatch.setattr(cluster, "delete", failing)
+        await keeper.aclose()
+        assert (names(server), overdue) == ([], {"former": "p"})
 
     run(tmp_path, scenario)
 

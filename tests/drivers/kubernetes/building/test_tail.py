@@ -62,6 +62,16 @@ def test_lines_are_fetched_when_none_were_followed(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_lines_that_were_fetched_are_not_told_twice(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, tail: Tail) -> None:
+        server.logs["p"] = ["one", "two"]
+        await tail.fetch()
+        await tail.run()
+        assert tail.lines == ("one", "two")
+
+    run(tmp_path, scenario)
+
+
 def test_what_was_followed_is_kept_when_the_container_has_another_log(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, tail: Tail) -> None:
         await tail.run()

@@ -242,6 +242,17 @@ def test_a_pod_whose_node_does_not_answer_is_told_and_is_of_no_version(
     run(tmp_path, scenario, replicas="2")
 
 
+def test_pods_that_a_former_builder_has_left_are_not_examined(tmp_path: Path) -> None:
+    async def scenario(server: ApiServer, node: Node) -> None:
+        await make("kubernetes", node).start(Sink())
+        server.drop("deployments", "b0")
+        found = await examined(node)
+        assert "not there yet" in found["builder"].text
+        assert "daemons" not in found
+
+    run(tmp_path, scenario)
+
+
 def test_a_cluster_that_is_not_there_is_one_finding(tmp_path: Path) -> None:
     async def scenario(server: ApiServer, node: Node) -> None:
         await server.__aexit__(None, None, None)

@@ -101,7 +101,7 @@ def test_every_optional_rule_says_what_is_lost_without_it() -> None:
 def test_leases_that_cannot_be_deleted_do_not_keep_builds_from_being_protected() -> None:
     of_user = of_role(Role.USER, rights(Fleet.of(node())))
     found = {right.verb: right.without for right in of_user if right.resource == "leases"}
-    assert "stop and rm" in found["delete"]
+    assert "of builds that are over stay" in found["delete"]
     assert "a drain or an eviction" in found["create"]
 
 

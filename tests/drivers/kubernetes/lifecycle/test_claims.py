@@ -76,6 +76,23 @@ def test_a_kept_claim_that_is_used_again_is_no_longer_kept(tmp_path: Path, allow
     run(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_claim_that_another_builder_has_kept_is_not_removed(tmp_path: Path, kept: bool) -> None:
+    async def scenario(server: ApiServer, driver: Driver) -> None:
+        seen_by_controller(server)
+        await driver.remove(keep_state=True)
+        claim = server.objects[CLAIM]
+        marks = {"app.kubernetes.io/managed-by": "buildwright", "builder": "another", "app": "b0"}
+        claim["metadata"] |= {"labels": marks} | ({} if kept else {"annotations": {}})
+        server.put(CLAIM[0], claim)
+        said: list[str] = []
+        await driver.remove(tell=said.append)
+        assert (CLAIM in server.objects) is kept
+        assert ("stays: builder another has kept it" in said[0]) is kept
+
+    run(tmp_path, scenario)
+
+
 def test_a_controller_that_does_not_let_go_keeps_the_builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "_PATIENCE", 0.1)
 

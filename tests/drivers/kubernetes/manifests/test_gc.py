@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 
 import pytest
 
@@ -78,6 +79,8 @@ def test_what_a_cache_without_collection_fills_is_told_whatever_turns_it_off(
     assert "--oci-worker-gc=false" in said
     on = Node(name="kb0", endpoint="", flags=("--oci-worker-gc=false", "--oci-worker-gc=true"))
     assert doubts(on, parse(options)) == ()
+    both = replace(on, files=given("[worker.oci]\ngc = false\n").files)
+    assert not any("off" in doubt for doubt in doubts(both, parse(options)))
 
 
 @pytest.mark.parametrize(

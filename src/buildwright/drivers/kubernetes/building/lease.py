@@ -25,7 +25,7 @@ from buildwright.drivers.kubernetes.conflicts import despite_others
 from buildwright.drivers.kubernetes.fleet import Fleet
 from buildwright.drivers.kubernetes.manifests import drain, manifest
 from buildwright.errors import BuildwrightError, ClusterError, SolveError
-from buildwright.kube.api import LEASE, NOT_FOUND, POD, Cluster, Object
+from buildwright.kube.api import FORBIDDEN, LEASE, NOT_FOUND, POD, Cluster, Object
 from buildwright.kube.objects import Pod
 from buildwright.wire.stream import Buffer, ByteStream
 
@@ -121,8 +121,8 @@ async def sweep(cluster: Cluster, labels: Mapping[str, str], now: float) -> list
     return [lease for lease in found if lease.valid(now)]
 
 
-async def settle(cluster: Cluster, labels: Mapping[str, str], pod: str, now: float) -> None:
-    """Let a pod's label name a lease that protects it, or take the label away.
+async def settle(cluster: Cluster, labels: Mapping[str, str], pod: str, now: float, over: str = "") -> None:
+    """Let a pod's label name a lease that protects it, or take the label away. The lease called `over` does not.
 
     A build that begins meanwhile sets the label after it has made its lease, so it either is seen here or makes the
     patch a conflict. Raises a ClusterError of CONFLICT when that goes on.
@@ -134,10 +134,17 @@ async def settle(cluster: Cluster, labels: Mapping[str, str], pod: str, now: flo
         label = (metadata.get("labels") or {}).get(drain.LEASE)
         if label is None:
             return
+        try:
+            found = await leases(cluster, labels)
+        except ClusterError as error:
+            # Other builds on the pod, which cannot be seen, set the label again when they renew their leases.
+            if error.status != FORBIDDEN or label != over:
+                raise
+            found = []
         protecting = [
             lease.name
-            for lease in await leases(cluster, labels)
-            if lease.pod == metadata["uid"] and lease.protects(now)
+            for lease in found
+            if lease.pod == metadata["uid"] and lease.protects(now) and lease.name != over
         ]
         if label in protecting:
             return
@@ -179,7 +186,7 @@ class Keeper:
             self._overdue[self._name] = self._pod.name
         with suppress(TimeoutError):
             async with asyncio.timeout(_FAREWELL):
-                await asyncio.gather(_quietly(self._give_back()), *([_quietly(self._touch())] if used else []))
+                await asyncio.gather(self._give_back(), *([_quietly(self._touch())] if used else []))
 
     async def _keep(self) -> None:
         await asyncio.sleep(DELAY)
@@ -189,7 +196,7 @@ class Keeper:
             left = self._until - self._now()
             if self._touched is None or time.monotonic() - self._touched >= _TOUCH:
                 await _quietly(self._touch())
-            await _quietly(self._give_back())
+            await self._give_back()
             if first:
                 await _quietly(sweep(self._cluster, self._fleet.labels, self._now()))
             first = False
@@ -206,7 +213,7 @@ class Keeper:
             self._labelled = True
             await self._cluster.patch(POD, self._pod.name, {"metadata": {"labels": {drain.LEASE: self._name}}})
         elif self._labelled:
-            await settle(self._cluster, self._fleet.labels, self._pod.name, self._now())
+            await settle(self._cluster, self._fleet.labels, self._pod.name, self._now(), self._name)
             self._labelled = False
 
     async def _renewed(self) -> bool:
@@ -262,14 +269,25 @@ class Keeper:
         await self._cluster.patch(self._fleet.kind, self._fleet.name, {"metadata": {"annotations": annotations}})
 
     async def _give_back(self) -> None:
-        for name, pod in list(self._overdue.items()):
+        """All that is overdue, the latest first. What is refused for good expires."""
+        for name, pod in reversed(list(self._overdue.items())):
             try:
-                await self._cluster.delete(LEASE, name)
-            except ClusterError as error:
+                await self._end(name, pod)
+            except BuildwrightError as error:
                 if error.retriable:
-                    raise
-            await settle(self._cluster, self._fleet.labels, pod, self._now())
+                    continue
             self._overdue.pop(name, None)
+
+    async def _end(self, name: str, pod: str) -> None:
+        try:
+            await self._cluster.delete(LEASE, name)
+        except ClusterError as error:
+            if error.retriable:
+                raise
+            # What may not be deleted is over nevertheless.
+            over = {"metadata": {"annotations": {UNTIL: written(self._now())}}, "spec": {"leaseDurationSeconds": 1}}
+            await _quietly(self._cluster.patch(LEASE, name, over))
+        await settle(self._cluster, self._fleet.labels, pod, self._now(), name)
 
 
 class LeasedStream:

@@ -25,6 +25,7 @@ class Tail:
         self._pod = pod
         self._container = container
         self._lines: deque[str] = deque(maxlen=LINES)
+        self._fetched = False
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -43,6 +44,9 @@ class Tail:
             try:
                 async with aclosing(log.follow()) as lines:
                     async for line in lines:
+                        if self._fetched:
+                            self._lines.clear()
+                            self._fetched = False
                         self._lines.append(line)
                 return
             except BuildwrightError as error:
@@ -57,3 +61,4 @@ class Tail:
         # Of a container that has just been started anew it is another log, and what the old one said counts.
         if not self._lines:
             self._lines.extend(fetched)
+            self._fetched = True

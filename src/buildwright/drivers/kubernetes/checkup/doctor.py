@@ -90,6 +90,8 @@ class _Examiner:
         state = _state(workload.result() if workload else None, options.managed)
         if state is not None:
             found = self._fleet.own(state, found)
+        elif workload is not None and workload.result() is None:
+            found = []
         self._result.running = any(pod.ready for pod in found)
         stopped = state is not None and not state.replicas
         make = options.managed and (stopped or not self._result.running)

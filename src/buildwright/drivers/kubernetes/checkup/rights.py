@@ -98,7 +98,7 @@ def _build(fleet: Fleet) -> Iterator[Right]:
     without = "a drain or an eviction does not wait for a build, and gc does not see that it runs"
     yield from _of(user, LEASE, "create", "patch", without=without)
     yield from _of(user, POD, "patch", without=without)
-    without = "stop and rm take a build that has ended for one that runs, for up to a minute"
+    without = "the leases of builds that are over stay until somebody deletes them, as buildwright gc does"
     yield from _of(user, LEASE, "delete", without=without)
     without = "loadbalance=affinity does not see which pods are busy, and what killed clients leave stays for a while"
     yield from _of(user, LEASE, "list", without=without)

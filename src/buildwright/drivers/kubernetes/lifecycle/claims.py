@@ -21,9 +21,15 @@ _PATIENCE = 20.0
 
 
 async def remove(cluster: Cluster, fleet: Fleet, tell: Callable[[str], None]) -> None:
-    """Also the claims of pods that there are no longer; `tell` hears of each. A claim goes when no pod uses it."""
+    """Also the claims of pods that there are no longer; `tell` hears of each. A claim goes when no pod uses it.
+
+    Those stay that another builder has kept, and that are nobody's since.
+    """
     for item in await of(cluster, fleet):
         name = item["metadata"]["name"]
+        if (other := fleet.other_maker(item)) and KEPT in (item["metadata"].get("annotations") or {}):
+            tell(f"the volume claim {name} in namespace {cluster.namespace} stays: builder {other} has kept it")
+            continue
         tell(f"the volume claim {name} in namespace {cluster.namespace} is deleted with the cache in it")
         await cluster.delete(CLAIM, name)
 

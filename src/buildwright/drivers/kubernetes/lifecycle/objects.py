@@ -196,7 +196,7 @@ async def stop(cluster: Cluster, fleet: Fleet, tell: Callable[[str], None]) -> N
     found = await cluster.get(fleet.kind, fleet.name)
     if found is None or not Workload.read(found).replicas:
         return
-    if other := _other_maker(fleet, found):
+    if other := fleet.other_maker(found):
         tell(f"{fleet.kind.kind} {fleet.name} in namespace {cluster.namespace} runs on: builder {other} has made it")
         return
     try:
@@ -226,7 +226,7 @@ async def remove(cluster: Cluster, fleet: Fleet, *, keep_state: bool, tell: Call
 
     What another builder has made for a node of the same name is left to that one, which `tell` hears of.
     """
-    if other := _other_maker(fleet, await _read(cluster, fleet.kind, fleet.name)):
+    if other := fleet.other_maker(await _read(cluster, fleet.kind, fleet.name)):
         tell(_left(cluster, fleet.kind, fleet.name, other))
         return
     if fleet.options.claim and keep_state:
@@ -246,7 +246,7 @@ async def _delete(cluster: Cluster, fleet: Fleet, kind: Kind, name: str, tell: C
 
     async def step() -> bool:
         found = await _read(cluster, kind, name)
-        if other := _other_maker(fleet, found):
+        if other := fleet.other_maker(found):
             tell(_left(cluster, kind, name, other))
             return False
         return await cluster.delete(kind, name, uid=found["metadata"]["uid"] if found else "")
@@ -256,14 +256,6 @@ async def _delete(cluster: Cluster, fleet: Fleet, kind: Kind, name: str, tell: C
 
 def _left(cluster: Cluster, kind: Kind, name: str, other: str) -> str:
     return f"{kind.kind} {name} in namespace {cluster.namespace} stays: builder {other} has made it, and removes it"
-
-
-def _other_maker(fleet: Fleet, item: Object | None) -> str:
-    """The builder that has made an object if that is another one, "" where nobody says so."""
-    marked = item["metadata"].get("labels") or {} if item else {}
-    made_by = str(marked.get(manifest.BUILDER) or "") if marked.get(manifest.MANAGED_BY) == "buildwright" else ""
-    ours = manifest.marks(fleet.name, fleet.node, fleet.options).get(manifest.BUILDER)
-    return made_by if made_by != ours else ""
 
 
 async def _hand_over(cluster: Cluster, kind: Kind, name: str, workload: Mapping[str, str]) -> None:

@@ -65,10 +65,10 @@ async def follow(cluster: Cluster, fleet: Fleet, former: Former, sink: StatusSin
     waiting = f"waiting for {want} pods to be ready, timeout: {human(limit)}"
     with step(sink, f"[internal] replacing the pods of {fleet.node.name}") as shown:
         with shown.part(waiting):
-            await _wait(cluster, patient, Workload.read(found), former, shown)
+            await _wait(cluster, patient, want, former, shown)
         with suppress(BuildwrightError):  # the pods are replaced, and this only informs
             pods, _ = await cluster.list(POD, labels=fleet.labels)
-            if said := farewell(map(Pod.read, pods)):
+            if said := farewell(fleet.own(Workload.read(found), [Pod.read(item) for item in pods])):
                 shown.log(said)
 
 
@@ -83,9 +83,8 @@ def farewell(pods: Iterable[Pod]) -> str:
     return f"{whose}, after {spoken(max(pod.grace or 0 for pod in leaving))} at most"
 
 
-async def _wait(cluster: Cluster, fleet: Fleet, workload: Workload, former: Former, shown: Step) -> None:
+async def _wait(cluster: Cluster, fleet: Fleet, want: int, former: Former, shown: Step) -> None:
     """Until the workload is settled, or its new pods cannot become ready."""
-    want = workload.replicas
     seen: list[Pod] = []
 
     def fresh(pods: Sequence[Pod]) -> list[Pod]:
@@ -99,7 +98,7 @@ async def _wait(cluster: Cluster, fleet: Fleet, workload: Workload, former: Form
         over = [settling]
         if not settling.done() and booting.result() is None:
             # All new pods are ready; the former ones are yet to be let go.
-            over.append(group.create_task(_failure(_let_go(cluster, fleet, workload))))
+            over.append(group.create_task(_failure(_let_go(cluster, fleet))))
             await asyncio.wait(over, timeout=fleet.options.timeout, return_when=asyncio.FIRST_COMPLETED)
         ended = next((task for task in (*over, booting) if task.done() and (task in over or task.result())), None)
         failure = ended.result() if ended else NotReadyError(f"node {fleet.node.name} does not let former pods go")
@@ -120,13 +119,16 @@ async def _settle(cluster: Cluster, fleet: Fleet) -> None:
                 return
 
 
-async def _let_go(cluster: Cluster, fleet: Fleet, workload: Workload) -> None:
+async def _let_go(cluster: Cluster, fleet: Fleet) -> None:
     """Until no more pods are to stay than the workload shall have.
 
     A StatefulSet counts those that are being deleted to their end.
     """
     async with aclosing(states_of(cluster, POD, labels=fleet.labels)) as states:
         async for items in states:
+            if (found := await cluster.get(fleet.kind, fleet.name)) is None:
+                return
+            workload = Workload.read(found)
             pods = fleet.own(workload, [Pod.read(item) for item in items])
             staying = [pod for pod in pods if pod.phase not in ("Failed", "Succeeded")]
             if sum(not pod.terminating for pod in staying) <= workload.replicas:

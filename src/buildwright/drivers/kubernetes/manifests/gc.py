@@ -76,7 +76,8 @@ def doubts(node: Node, options: Options) -> tuple[str, ...]:
     space = bound(options)
     filled = f"the {size.write(space.size)} of {space.option}" if space else "the disk of its node"
     endless = f"turns garbage collection off, so the cache grows until it fills {filled}"
-    if flag := _turned_off(node):
+    flag = _collection_flag(node)
+    if flag.partition("=")[2].lower() in ("0", "f", "false"):
         return (f"the daemon's flag {flag} {endless}: leave it out",)
     try:
         worker = tomllib.loads(node.files.get(CONFIG_FILE, b"").decode()).get("worker", {}).get("oci", {})
@@ -86,7 +87,7 @@ def doubts(node: Node, options: Options) -> tuple[str, ...]:
     if not isinstance(worker, dict):
         return ()
     advice = f"set maxUsedSpace = '{space.most}' in [worker.oci]" if space else "set maxUsedSpace in [worker.oci]"
-    if worker.get("gc") is False:
+    if worker.get("gc") is False and not flag:
         return (f"the given {CONFIG_FILE} {endless}: leave gc = false out, and {advice}",)
     caps = _caps(worker)
     if caps is None:
@@ -102,10 +103,10 @@ def doubts(node: Node, options: Options) -> tuple[str, ...]:
     return ()
 
 
-def _turned_off(node: Node) -> str:
-    """The flag that turns garbage collection off, whatever a configuration says; "" when none does."""
-    said = [flag for flag in node.flags if flag.startswith("--oci-worker-gc=")]
-    return said[-1] if said and said[-1].partition("=")[2].lower() in ("0", "f", "false") else ""
+def _collection_flag(node: Node) -> str:
+    """The flag that turns garbage collection on or off, whatever a configuration says; "" when none does."""
+    said = [flag for flag in node.flags if flag.partition("=")[0] == "--oci-worker-gc"]
+    return said[-1] if said else ""
 
 
 def _caps(worker: Mapping[str, Any]) -> list[object] | None:
