@@ -227,12 +227,15 @@ main.entry()
 """
 
 
-def waiting(*arguments: str) -> subprocess.Popen[str]:
-    """A process whose command waits, and has said so."""
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(
-        [sys.executable, "-c", WAITS, "wait", *arguments], stdin=pipe, stdout=pipe, stderr=pipe, text=True
-    )
+def waiting(*arguments: str, hangup: signal.Handlers = signal.SIG_DFL) -> subprocess.Popen[str]:
+    """A process whose command waits, and has said so; `hangup` is what it begins with, whoever runs the tests."""
+    pipe, ours = subprocess.PIPE, signal.signal(signal.SIGHUP, hangup)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WAITS, "wait", *arguments], stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        )
+    finally:
+        signal.signal(signal.SIGHUP, ours)
     expect(process, "ready")
     return process
 
@@ -248,6 +251,13 @@ def test_a_signal_cancels_the_command(number: signal.Signals) -> None:
     process.send_signal(number)
     assert process.communicate() == ("", f"ERROR: canceled by {number.name}\n")
     assert process.returncode == 130
+
+
+def test_a_command_under_nohup_outlives_its_terminal() -> None:
+    process = waiting(hangup=signal.SIG_IGN)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate() == ("", "ERROR: canceled by SIGTERM\n")
 
 
 def test_a_read_of_stdin_that_never_ends_does_not_hold_the_program() -> None:

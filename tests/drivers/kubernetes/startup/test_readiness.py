@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from buildwright.drivers.kubernetes.options import parse
-from buildwright.drivers.kubernetes.startup.readiness import Boot
+from buildwright.drivers.kubernetes.startup.readiness import UNBOUND, Boot
 from buildwright.drivers.kubernetes.startup.scheduling import Taint
 from buildwright.drivers.kubernetes.startup.words import describe
 from buildwright.kube.objects import Container, Event, Pod, Workload
@@ -64,6 +64,25 @@ def test_a_pod_that_is_made_anew_under_the_same_name_is_told_too() -> None:
         clock.now += boot.due or 0
         boot.judge()
         assert boot.overlooked() == ["b0-0"]
+
+
+def test_the_scheduler_is_reminded_of_a_pod_whose_claim_had_no_volume() -> None:
+    clock = Clock()
+    boot = Boot(want=1, options=CLAIMING, clock=clock)
+    waits = {
+        "PodScheduled": ("False", "Unschedulable", "pod has unbound immediate PersistentVolumeClaims. not found")
+    }
+    boot.feed_pods([replace(starting(), name="b0-0", conditions=waits)])
+    for _ in range(2):
+        assert boot.unbound() == []
+        assert boot.due == UNBOUND
+        clock.now += UNBOUND
+        boot.judge()
+        assert boot.unbound() == ["buildkitd-b0-0"]
+    boot.feed_pods([replace(starting(), name="b0-0", conditions={"PodScheduled": ("True", "", "")})])
+    clock.now += 60
+    boot.judge()
+    assert boot.unbound() == []
 
 
 def test_pods_that_a_workload_still_counts_while_they_leave_are_not_ready() -> None:

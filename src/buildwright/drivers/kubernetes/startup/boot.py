@@ -15,7 +15,7 @@ from buildwright.drivers.kubernetes.startup.scheduling import Taint
 from buildwright.drivers.steps import Step
 from buildwright.drivers.values import spoken
 from buildwright.errors import BuildwrightError, NotReadyError
-from buildwright.kube.api import EVENT, NODE, POD, Cluster, Kind, Object
+from buildwright.kube.api import CLAIM, EVENT, NODE, POD, Cluster, Kind, Object
 from buildwright.kube.follow import follow
 from buildwright.kube.objects import Event, Pod, Workload
 
@@ -26,7 +26,7 @@ _ANEW = 2.0
 """Seconds after which a workload that has gone does not come back."""
 _WOKEN = "buildwright/woken"
 """An annotation whose change makes a controller try again at once what it was refused, which it would do only after
-minutes, and kubelet ask a pod anew whether it is ready."""
+minutes, kubelet ask a pod anew whether it is ready, and the scheduler look again at the pod of a claim."""
 
 
 class RemovedError(NotReadyError):
@@ -101,6 +101,7 @@ class _Waiting:
                     tasks.append(group.create_task(self._look_at_nodes()))
                 if self._fleet.options.managed:
                     tasks += [group.create_task(self._nudge(POD, pod)) for pod in boot.overlooked()]
+                    tasks += [group.create_task(self._nudge(CLAIM, claim)) for claim in boot.unbound()]
                 tasks += [group.create_task(self._read(run)) for run in boot.unread()]
             for task in tasks:
                 task.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,9 @@ DOUBT = 3.0
 """Seconds for a refusal that is older than the wait to be taken back."""
 UNPROBED = 0.7
 """Seconds that a pod that runs has to become ready before kubelet is made to look at it."""
+UNBOUND = 5.0
+"""Seconds that a pod without a volume waits for the scheduler before that is made to look at it."""
+_NO_VOLUME = "unbound immediate PersistentVolumeClaims"
 _SCALES = ("TriggeredScaleUp", "Nominated")
 _SCALES_NOT = ("NotTriggerScaleUp",)
 _NO_PULL_SECRET = "FailedToRetrieveImagePullSecret"
@@ -67,6 +71,8 @@ class Boot:
     _puzzle: tuple[str, ...] = ()
     _overlooked: tuple[Pod, ...] = ()
     _nudged: set[str] = field(default_factory=set)
+    _unscheduled: tuple[Pod, ...] = ()
+    _rounds: Counter[str] = field(default_factory=Counter)
     _said: dict[str, str] = field(default_factory=dict)
     _pulls: Pulls = field(default_factory=Pulls)
     _crashes: Crashes = field(init=False)
@@ -115,6 +121,18 @@ class Boot:
         self._nudged.update(map(_identity, found))
         return [pod.name for pod in found]
 
+    def unbound(self) -> list[str]:
+        """Names of claims whose pods are not scheduled for want of a volume, each again after some seconds.
+
+        The scheduler looks at such a pod when its claim changes, but not when that was while it looked: then only
+        after five minutes, unless the claim changes again (VolumeBinding of k8s.io/kubernetes/pkg/scheduler).
+        """
+        found = [f"{CLAIM_NAME}-{pod.name}" for pod in self._unscheduled]
+        self._rounds.update(map(_identity, self._unscheduled))
+        if found:
+            self.judge()
+        return found
+
     def feed_taints(self, taints: Sequence[Taint]) -> None:
         self._taints = tuple(taints)
         self.judge()
@@ -152,6 +170,13 @@ class Boot:
             running = [pod for pod in self._pods if pod.running and not pod.ready]
             self._overlooked = tuple(
                 pod for pod in running if self._patience.over(f"{_identity(pod)} unprobed", UNPROBED)
+            )
+            claiming = self._pods if self.options.claim else ()
+            waiting = [pod for pod in claiming if _NO_VOLUME in pod.conditions.get("PodScheduled", ("", "", ""))[2]]
+            self._unscheduled = tuple(
+                pod
+                for pod in waiting
+                if self._patience.over(f"{(key := _identity(pod))} unbound {self._rounds[key]}", UNBOUND)
             )
 
     def news(self) -> list[str]:
