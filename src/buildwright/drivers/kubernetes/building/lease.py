@@ -284,8 +284,8 @@ class Keeper:
         except ClusterError as error:
             if error.retriable:
                 raise
-            # What may not be deleted is over nevertheless.
-            over = {"metadata": {"annotations": {UNTIL: written(self._now())}}, "spec": {"leaseDurationSeconds": 1}}
+            # What may not be deleted is over nevertheless, also for clients whose clock is behind ours.
+            over = {"metadata": {"annotations": {UNTIL: written(0.0)}}, "spec": {"leaseDurationSeconds": 1}}
             await _quietly(self._cluster.patch(LEASE, name, over))
         await settle(self._cluster, self._fleet.labels, pod, self._now(), name)
 
